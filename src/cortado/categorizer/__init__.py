@@ -1,0 +1,16 @@
+"""Categorizers: frozen rules from features to categories, numpy only."""
+
+from cortado.categorizer.baselines import argmax_projections, equidistant
+from cortado.categorizer.categorizer import UNCATEGORISED, Categorizer, Training
+from cortado.categorizer.rules import ArgmaxRule, GaussianMixtureRule, GridRule
+
+__all__ = [
+    "UNCATEGORISED",
+    "ArgmaxRule",
+    "Categorizer",
+    "GaussianMixtureRule",
+    "GridRule",
+    "Training",
+    "argmax_projections",
+    "equidistant",
+]

@@ -1,0 +1,121 @@
+"""The frozen result: maps features to a category with numpy alone, in a versioned JSON file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cortado._version import __version__
+from cortado.categorizer.rules import Rule
+from cortado.coordinates import Features
+from cortado.errors import InputError
+from cortado.events import feature_array, missing_events
+from cortado.files import write_text
+
+UNCATEGORISED = -1
+
+
+class Training(BaseModel):
+    """What the categories were trained on, for the record."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    signals: tuple[str, ...] = ()
+    processes: tuple[str, ...] = ()
+    n_folds: int = 1
+    folds: tuple[int, ...] = (0,)
+    seed: int | None = None
+    objective: float | None = Field(default=None, description="of the hard categories, on the training folds' cells")
+
+
+class Categorizer(BaseModel):
+    """Categories of an N-dimensional discriminant, frozen.
+
+    Call it with features to get categories 0 … K − 1, and −1 for events in which a feature does not exist.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["cortado-categorizer"] = "cortado-categorizer"
+    version: Literal[1] = 1
+    written_by: str = f"cortado {__version__}"
+    features: Features
+    rule: Rule
+    labels: tuple[str, ...] = Field(default=(), description="a name for each category, in order")
+    training: Training | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_the_categories(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("labels") and hasattr(data.get("rule"), "n_categories"):
+            return {**data, "labels": tuple(str(k) for k in range(data["rule"].n_categories))}
+        return data
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Categorizer:
+        if self.rule.dimensions != self.features.dimensions:
+            raise ValueError(
+                f"the rule has {self.rule.dimensions} coordinates, the features give {self.features.dimensions}"
+            )
+        if len(self.labels) != self.n_categories or len(set(self.labels)) != self.n_categories:
+            raise ValueError(f"labels must be {self.n_categories} distinct names, got {list(self.labels)}")
+        return self
+
+    @property
+    def n_categories(self) -> int:
+        """Number K of categories."""
+        return self.rule.n_categories
+
+    def __call__(
+        self, features: Any, *, invalid: Literal["raise", "uncategorised"] = "raise"
+    ) -> npt.NDArray[np.int64]:
+        """Category (n,) of each event; −1 where a feature has its declared missing value.
+
+        Parameters
+        ----------
+        features
+            An (n, D) array in the declared order, or a mapping or awkward record array with the declared names.
+        invalid
+            What to do about features that are not finite numbers: raise ``InputError``, or give −1.
+        """
+        x = feature_array(self.features, features)
+        missing = missing_events(self.features, x)
+        finite = np.isfinite(x).all(axis=1)
+        if invalid == "raise" and not (finite | missing).all():
+            raise InputError(f"{np.count_nonzero(~finite & ~missing)} of {len(x)} events have features that are not finite")
+        return self.assign(x, finite & ~missing)
+
+    def assign(self, x: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Category (n,) from features (n, D) where ``usable`` (n,), −1 elsewhere."""
+        if usable.all():
+            return self.rule.assign(self.features.forward(x))
+        category = np.full(len(x), UNCATEGORISED, np.int64)
+        category[usable] = self.rule.assign(self.features.forward(x[usable]))
+        return category
+
+    @property
+    def digest(self) -> str:
+        """A hash of what decides the category of an event."""
+        text = self.features.model_dump_json() + self.rule.model_dump_json()
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write the categorizer as JSON, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Categorizer:
+        """Read a categorizer. Raises ``InputError`` naming file and field if it is not a valid one."""
+        try:
+            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read the categorizer {path}: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(p) for p in first["loc"]) or "the file"
+            raise InputError(f"{path} is not a valid categorizer: {place}: {first['msg']}") from error

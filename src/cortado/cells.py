@@ -1,0 +1,213 @@
+"""Sums of event weights in integer cells: what both passes accumulate, chunk by chunk.
+
+A :class:`Cells` table adds up like a histogram, in any order and any grouping. A row holds the sums of one
+source (dataset, channel, variation, fold) in one cell; rows are unique and sorted, so that tables filled from
+the same events are equal however the events were cut into chunks (counts exactly, sums to rounding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+NOMINAL = "nominal"
+# Sums of w, w² and |w|; further columns of `Cells.sums` are sums of |w|·u, one a coordinate.
+SUMW, SUMW2, SUMABSW, MOMENTS = 0, 1, 2, 3
+
+# A dense table of cells is quicker than sorting as long as it is not much larger than the list of events.
+_DENSE_CELLS_PER_EVENT = 8
+_DENSE_CELLS_ALWAYS = 1 << 16
+
+
+class Source(NamedTuple):
+    """Where events come from, as far as sums are kept apart.
+
+    ``dataset`` is the name of a process once a table has been normalised.
+    """
+
+    dataset: str
+    channel: str = "SR"
+    variation: str = NOMINAL
+    fold: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Sums per source and cell.
+
+    Attributes
+    ----------
+    sources
+        The S sources, sorted; some may have no row.
+    source
+        (n,) index into ``sources`` of each row.
+    key
+        (n, d) integer address of each row's cell.
+    sums
+        (n, 3 + m) float64: Σw, Σw², Σ|w| and m moments Σ|w|·u.
+    count
+        (n,) number of events.
+    """
+
+    sources: tuple[Source, ...]
+    source: Integers
+    key: Integers
+    sums: Floats
+    count: Integers
+
+    @classmethod
+    def empty(cls, dimensions: int, moments: int = 0) -> Cells:
+        """A table without sources and rows: the identity of addition."""
+        return cls(
+            (),
+            np.zeros(0, np.int64),
+            np.zeros((0, dimensions), np.int64),
+            np.zeros((0, MOMENTS + moments)),
+            np.zeros(0, np.int64),
+        )
+
+    @classmethod
+    def from_events(
+        cls,
+        source: Source,
+        fold: Integers,
+        key: Integers,
+        weight: Floats,
+        coordinates: Floats | None = None,
+    ) -> Cells:
+        """Sum n events of one dataset, channel and variation.
+
+        ``fold`` (n,), ``key`` (n, d), ``weight`` (n,); ``coordinates`` (n, m) adds the moments.
+        """
+        absolute = np.abs(weight)
+        columns = [weight, weight * weight, absolute]
+        if coordinates is not None:
+            columns += [absolute * u for u in coordinates.T]
+        address = np.column_stack([fold, key])
+        unique, sums, count = _sum_by_address(address, columns, np.ones(len(weight), np.int64))
+        folds = np.unique(unique[:, 0])
+        return cls(
+            tuple(source._replace(fold=int(f)) for f in folds),
+            np.searchsorted(folds, unique[:, 0]).astype(np.int64),
+            unique[:, 1:],
+            sums,
+            count,
+        )
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    @property
+    def dimensions(self) -> int:
+        """Number of integers that address a cell."""
+        return self.key.shape[1]
+
+    def __add__(self, other: Cells) -> Cells:
+        if not isinstance(other, Cells):
+            return NotImplemented
+        if self.key.shape[1:] != other.key.shape[1:] or self.sums.shape[1:] != other.sums.shape[1:]:
+            raise InputError(
+                "cells of different shape cannot be added: "
+                f"{self.key.shape[1]} and {other.key.shape[1]} coordinates"
+            )
+        sources = tuple(sorted({*self.sources, *other.sources}))
+        parts = [_rows_under(part, sources) for part in (self, other)]
+        address, sums, count = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return _from_address(sources, address, sums, count)
+
+    def relabel(self, rename: Callable[[Source], Source], factor: Mapping[str, float] | None = None) -> Cells:
+        """Rename the sources, merging those that get one name; first scale the weights of a dataset by ``factor`` > 0."""
+        scale = np.array([1.0 if factor is None else factor[s.dataset] for s in self.sources])
+        sums = self.sums.copy()
+        if len(scale):
+            sums *= scale[self.source, None]
+            sums[:, SUMW2] *= scale[self.source]
+        renamed = [rename(s) for s in self.sources]
+        sources = tuple(sorted(set(renamed)))
+        index = np.array([sources.index(s) for s in renamed], np.int64)
+        new = index[self.source] if len(index) else self.source
+        return _from_address(sources, np.column_stack([new, self.key]), sums, self.count)
+
+    def select(self, keep: Callable[[Source], bool]) -> Cells:
+        """The rows of the sources for which ``keep`` is true."""
+        chosen = np.array([keep(s) for s in self.sources], bool)
+        rows = chosen[self.source] if len(chosen) else np.zeros(0, bool)
+        new = np.cumsum(chosen) - 1
+        return Cells(
+            tuple(s for s in self.sources if keep(s)),
+            new[self.source[rows]].astype(np.int64),
+            self.key[rows],
+            self.sums[rows],
+            self.count[rows],
+        )
+
+    def with_key(self, key: Integers) -> Cells:
+        """The same sums under new addresses (n, d'), merged where addresses coincide."""
+        return _from_address(self.sources, np.column_stack([self.source, key]), self.sums, self.count)
+
+    def without_moments(self) -> Cells:
+        """Only Σw, Σw² and Σ|w|."""
+        return replace(self, sums=self.sums[:, :MOMENTS])
+
+
+def merge(parts: Iterable[Cells], empty: Cells) -> Cells:
+    """The sum of many tables at once."""
+    total = empty
+    for part in parts:
+        total = total + part
+    return total
+
+
+def _rows_under(part: Cells, sources: tuple[Source, ...]) -> tuple[Integers, Floats, Integers]:
+    index = np.array([sources.index(s) for s in part.sources], np.int64)
+    source = index[part.source] if len(index) else part.source
+    return np.column_stack([source, part.key]), part.sums, part.count
+
+
+def _from_address(sources: tuple[Source, ...], address: Integers, sums: Floats, count: Integers) -> Cells:
+    unique, new_sums, new_count = _sum_by_address(address, list(sums.T), count)
+    return Cells(sources, unique[:, 0], unique[:, 1:], new_sums, new_count)
+
+
+def _sum_by_address(
+    address: Integers, columns: list[Floats], count: Integers
+) -> tuple[Integers, Floats, Integers]:
+    """Sum ``columns`` and ``count`` over equal rows of ``address`` (n, c); rows come out sorted."""
+    if not len(address):
+        return address, np.zeros((0, len(columns))), count
+    low = address.min(axis=0)
+    span = [int(s) for s in address.max(axis=0) - low + 1]
+    size = 1
+    for s in span:
+        size *= s
+    if size >= 1 << 62:
+        unique, index = np.unique(address, axis=0, return_inverse=True)
+        return unique, *_bincounts(index.reshape(-1), len(unique), columns, count)
+    packed = np.ravel_multi_index(tuple((address - low).T), tuple(span)).astype(np.int64, copy=False)
+    if size <= max(_DENSE_CELLS_PER_EVENT * len(address), _DENSE_CELLS_ALWAYS):
+        occupied = np.flatnonzero(np.bincount(packed, minlength=size))
+        sums, counts = _bincounts(packed, size, columns, count)
+        sums, counts = sums[occupied], counts[occupied]
+    else:
+        occupied, index = np.unique(packed, return_inverse=True)
+        sums, counts = _bincounts(index, len(occupied), columns, count)
+    unique = np.column_stack(np.unravel_index(occupied, tuple(span))).astype(np.int64, copy=False) + low
+    return unique, sums, counts
+
+
+def _bincounts(
+    index: Integers, size: int, columns: list[Floats], count: Integers
+) -> tuple[Floats, Integers]:
+    sums = np.column_stack([np.bincount(index, weights=c, minlength=size) for c in columns])
+    # Sums of counts are exact in float64 up to 2⁵³ events a cell.
+    counts = np.bincount(index, weights=count, minlength=size).astype(np.int64)
+    return sums, counts

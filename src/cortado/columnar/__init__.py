@@ -1,0 +1,20 @@
+"""Passes over events with coffea: what a processor holds, and how it is run."""
+
+from cortado.columnar.collector import Collector
+from cortado.columnar.filler import CategorySums, TemplateFiller
+from cortado.columnar.flat import FlatNtuple
+from cortado.columnar.running import Dataset, Inventory, open_executor, run_processor, take_inventory
+from cortado.folds import entry_ids
+
+__all__ = [
+    "CategorySums",
+    "Collector",
+    "Dataset",
+    "FlatNtuple",
+    "Inventory",
+    "TemplateFiller",
+    "entry_ids",
+    "open_executor",
+    "run_processor",
+    "take_inventory",
+]

@@ -1,0 +1,88 @@
+"""Pass 1: a processor holds a :class:`Collector` and gives it the events it selected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cortado.cells import NOMINAL, Source
+from cortado.coordinates import Coordinates, Features
+from cortado.errors import ConfigError
+from cortado.sample import Sample
+
+
+class Collector:
+    """Turns selected events into partial samples, which add up in any order.
+
+    Parameters
+    ----------
+    features
+        Names of the columns that make the discriminant, or a complete :class:`Features`.
+    coordinates
+        Kind of coordinates for all of them ("identity", "logit", "logratio"), or a list of groups.
+    missing
+        Per feature, the value that means "does not exist in this event".
+    n_folds
+        Into how many folds events are split; later fits train on some and are judged on the others.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[str] | Features,
+        coordinates: str | Sequence[Coordinates | Mapping[str, Any]] = "identity",
+        *,
+        missing: Mapping[str, float] | None = None,
+        n_folds: int = 2,
+    ) -> None:
+        if not isinstance(features, Features):
+            features = Features.declare(features, coordinates, missing)
+        if n_folds < 1:
+            raise ConfigError(f"n_folds must be at least 1, got {n_folds}")
+        if unset := [label for label, w in zip(features.labels, features.widths, strict=True) if w is None]:
+            raise ConfigError(
+                f"identity coordinates need a cell width: {unset} have none; "
+                "give the coordinates a width, or use linear coordinates with a range"
+            )
+        self.features = features
+        self.n_folds = n_folds
+
+    @property
+    def empty(self) -> Sample:
+        """The sample without events."""
+        return Sample.empty(self.features, self.n_folds)
+
+    def fill(
+        self,
+        dataset: str,
+        features: Any,
+        weight: Any,
+        *,
+        event_id: Any = None,
+        variation: str = NOMINAL,
+        channel: str = "SR",
+    ) -> Sample:
+        """The sample of these n events, to be returned from the processor or added to other parts.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset, as in ``events.metadata["dataset"]``.
+        features
+            An (n, D) array, or a mapping or record array (such as the selected events) with the features by name.
+        weight
+            (n,) event weights, before cross section and luminosity unless they are complete.
+        event_id
+            (n,) integers that identify the events: the event number, or :func:`entry_ids`. The fold depends on it.
+        variation
+            "nominal", or the name of a systematic variation with "Up" or "Down" at its end.
+        channel
+            Name of the signal or control region.
+
+        Raises
+        ------
+        InputError
+            If a feature is absent, lengths differ, or identifiers are needed and absent. Features that are not
+            finite numbers are counted in the sample and refused by :meth:`Sample.checked`.
+        """
+        source = Source(dataset, channel, variation)
+        return Sample.from_events(self.features, self.n_folds, source, features, weight, event_id)

@@ -1,0 +1,245 @@
+"""The configuration of the main job: one YAML file, validated whole before anything is read or written."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cortado.coordinates import Coordinates, Features
+from cortado.errors import ConfigError, InputError
+from cortado.objectives import Asimov, MinBackground, MinEffectiveEvents, Objective
+from cortado.templates import DATA
+
+_NAME = r"^[A-Za-z_]\w*$"  # names end up in combine datacards, which allow no others
+Name = Annotated[str, Field(pattern=_NAME)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetadataBranch(_Section):
+    """Where a file holds its Σw(generated): a branch of a tree with one or more entries, summed once per file."""
+
+    tree: str = "Runs"
+    branch: str = "genEventSumw"
+
+
+class DatasetConfig(_Section):
+    """Files of one origin.
+
+    Simulation needs a ``process``; its event weights are complete, or are multiplied by ``xsec`` × luminosity /
+    ``sum_of_weights``. Collision data have ``is_data: true`` and neither.
+    """
+
+    files: tuple[str, ...] = Field(min_length=1, description="paths, globs or URLs")
+    process: Name | None = None
+    is_data: bool = False
+    xsec: Positive | None = Field(default=None, description="cross section, in the inverse unit of the luminosity")
+    sum_of_weights: Positive | MetadataBranch | None = None
+    tree: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> DatasetConfig:
+        if self.is_data and (self.process or self.xsec or self.sum_of_weights):
+            raise ValueError("collision data (is_data) take no process, xsec or sum_of_weights")
+        if not self.is_data and not self.process:
+            raise ValueError("simulation needs a process; collision data need is_data: true")
+        if self.process == DATA:
+            raise ValueError(f"the process name {DATA!r} is kept for collision data")
+        if (self.xsec is None) != (self.sum_of_weights is None):
+            raise ValueError("xsec and sum_of_weights go together; leave out both where the weight is complete")
+        return self
+
+
+class FeatureConfig(_Section):
+    """A column of the ntuple (or one that the processor makes), and the value that means it does not exist."""
+
+    name: str
+    missing: float | None = None
+
+
+class ProcessorConfig(_Section):
+    """A class that takes the sink and ``options``: ``module:Class`` or ``file.py:Class`` (relative to the config)."""
+
+    class_: str = Field(default="cortado.columnar:FlatNtuple", alias="class", pattern=r"^.+:\w+$")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Constraints(_Section):
+    """What every category must hold: expected background, and effective simulated background events (Σw)²/Σw²."""
+
+    min_background: NotNegative = 10.0
+    min_effective_events: NotNegative = 10.0
+
+
+class FitConfig(_Section):
+    """How the categories are trained."""
+
+    steps: int = Field(default=300, ge=1)
+    starts: int = Field(default=8, ge=1)
+    seed: int = Field(default=1, ge=0)
+    folds: int = Field(default=2, ge=1, description="events are split into so many folds")
+    held_out: tuple[int, ...] | None = Field(default=None, description="folds not trained on; by default the last")
+
+    @model_validator(mode="after")
+    def _folds_exist(self) -> FitConfig:
+        held_out = set(self.held_out or ())
+        if not held_out <= set(range(self.folds)) or len(held_out) == self.folds:
+            raise ValueError(f"held_out must be some, but not all, of the folds 0 … {self.folds - 1}")
+        return self
+
+    @property
+    def held_out_folds(self) -> tuple[int, ...]:
+        """The folds that are not trained on; empty if there is a single fold."""
+        if self.held_out is not None:
+            return tuple(sorted(set(self.held_out)))
+        return (self.folds - 1,) if self.folds > 1 else ()
+
+    @property
+    def training_folds(self) -> tuple[int, ...]:
+        """The folds that are trained on."""
+        return tuple(f for f in range(self.folds) if f not in self.held_out_folds)
+
+
+class Config(_Section):
+    """The whole job. See the documentation for every key."""
+
+    tree: str = "Events"
+    schema_: Literal["flat", "nanoaod"] = Field(default="flat", alias="schema")
+    luminosity: Positive | None = None
+    processor: ProcessorConfig = ProcessorConfig()
+    datasets: dict[str, DatasetConfig] = Field(min_length=1)
+    features: tuple[FeatureConfig, ...] = Field(min_length=1)
+    coordinates: tuple[Coordinates, ...] = Field(min_length=1)
+    signals: tuple[Name, ...] = Field(min_length=1)
+    combine: Literal["geometric", "quadrature", "minimum"] = "geometric"
+    categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
+    constraints: Constraints = Constraints()
+    fit: FitConfig = FitConfig()
+
+    @field_validator("categories", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+    @field_validator("categories", "signals")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"must not repeat a value, got {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Config:
+        if unknown := [s for s in self.signals if s not in self.processes]:
+            raise ValueError(f"signals {unknown} are not among the processes {list(self.processes)}")
+        if set(self.processes) <= set(self.signals):
+            raise ValueError(f"every process is a signal ({list(self.processes)}); at least one must be background")
+        scaled = [name for name, d in self.datasets.items() if d.xsec is not None]
+        if scaled and self.luminosity is None:
+            raise ValueError(f"datasets {scaled} have a cross section, so luminosity must be given")
+        try:
+            _ = self.discriminant
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def discriminant(self) -> Features:
+        """The features with their coordinates."""
+        names = [f.name for f in self.features]
+        missing = {f.name: f.missing for f in self.features if f.missing is not None}
+        return Features.declare(names, self.coordinates, missing)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Simulated processes, signals first, then in the order of the datasets."""
+        named = dict.fromkeys(d.process for d in self.datasets.values() if d.process)
+        return tuple(sorted(named, key=lambda p: p not in self.signals))
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are collision data."""
+        return any(d.is_data for d in self.datasets.values())
+
+    @property
+    def objective(self) -> Objective:
+        """What the categories are trained for."""
+        return (
+            Asimov(self.signals, self.combine)
+            + MinBackground(self.constraints.min_background)
+            + MinEffectiveEvents(self.constraints.min_effective_events)
+        )
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and validate a configuration. Raises ``ConfigError`` with the field and the value of every mistake."""
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold keys and values, got {type(content).__name__}")
+    return parse_config(content, str(path))
+
+
+def parse_config(content: dict[str, Any], origin: str = "configuration") -> Config:
+    """Validate a configuration given as a dictionary. Raises ``ConfigError``."""
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        lines = [_sentence(e) for e in error.errors(include_url=False)]
+        raise ConfigError("\n".join(f"{origin}: {line}" for line in lines)) from error
+
+
+def resolve_files(dataset: str, patterns: Sequence[str], base: Path) -> tuple[str, ...]:
+    """Sorted paths of a dataset's files; URLs stay as they are. Raises ``InputError`` if a pattern matches nothing."""
+    files: set[str] = set()
+    for pattern in patterns:
+        if "://" in pattern:
+            files.add(pattern)
+            continue
+        matches = glob.glob(str(base / Path(pattern).expanduser()))
+        if not matches:
+            what = "no file matches" if glob.has_magic(pattern) else "there is no file"
+            raise InputError(f"dataset {dataset!r}: {what} {pattern} in {base}")
+        files.update(str(Path(match)) for match in matches)
+    return tuple(sorted(files))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, of which only the last would count."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    for key, (key_node, _) in zip(keys, node.value, strict=True):
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key"
+    if error["type"] == "missing":
+        return f"{place}: is required"
+    value = error["input"]
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | list | tuple | type(None)) else ""
+    return f"{place}: {message}{shown}" if place else f"{message}{shown}"

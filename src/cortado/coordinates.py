@@ -1,0 +1,222 @@
+"""Features and the coordinates in which categories are learned: declared once, with the sample.
+
+A :class:`Features` object says which columns of the ntuple make the discriminant, which values mean
+"does not exist", and how the columns become coordinates u. It travels with the sample and with the categorizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from cortado.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+
+DEFAULT_FLOOR = 1e-9
+_DEFAULT_CELL = 0.05  # in units of the log-ratio
+_CELLS_PER_RANGE = 200
+
+
+class _Group(BaseModel):
+    """Features that become coordinates together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    features: tuple[str, ...] = Field(min_length=1, description="names of the features, in order")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each coordinate, for axes of plots and tables."""
+        return self.features
+
+    def widths(self) -> tuple[float | None, ...]:
+        """Width of a cell along each coordinate; None where it is to come from the events."""
+        raise NotImplementedError
+
+    def forward(self, x: Floats) -> Floats:
+        """Coordinates (n, d) of features (n, len(features))."""
+        raise NotImplementedError
+
+
+class Identity(_Group):
+    """The features as they stand: u = x.
+
+    ``width`` is the cell width in the feature's unit, one a feature; without it a two-hundredth of the
+    central 90 % range of the first events read is taken.
+    """
+
+    kind: Literal["identity"] = "identity"
+    width: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_width_a_feature(self) -> Identity:
+        if self.width is not None and len(self.width) != len(self.features):
+            raise ValueError(f"width needs one number a feature ({len(self.features)}), got {len(self.width)}")
+        return self
+
+    def widths(self) -> tuple[float | None, ...]:
+        return self.width or (None,) * len(self.features)
+
+    def forward(self, x: Floats) -> Floats:
+        return x
+
+
+class Linear(_Group):
+    """The features measured in a range [lo, hi]: u = (x − lo) / (hi − lo); values outside are kept."""
+
+    kind: Literal["linear"] = "linear"
+    range: tuple[float, float]
+
+    @field_validator("range")
+    @classmethod
+    def _upwards(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not value[0] < value[1]:
+            raise ValueError(f"range must go upwards, got [{value[0]}, {value[1]}]")
+        return value
+
+    def widths(self) -> tuple[float | None, ...]:
+        return (1 / _CELLS_PER_RANGE,) * len(self.features)
+
+    def forward(self, x: Floats) -> Floats:
+        low, high = self.range
+        return (x - low) / (high - low)
+
+
+class _Scores(_Group):
+    """Scores between 0 and 1; a score below ``floor`` counts as ``floor``, which bounds the logarithm."""
+
+    floor: float = Field(default=DEFAULT_FLOOR, gt=0, lt=0.5)
+
+    def _log(self, p: Floats) -> Floats:
+        return np.log(np.maximum(p, self.floor))
+
+
+class Logit(_Scores):
+    """Single scores p: u = log(p / (1 − p)), bounded by ±log(1 / floor)."""
+
+    kind: Literal["logit"] = "logit"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"logit({name})" for name in self.features)
+
+    def widths(self) -> tuple[float | None, ...]:
+        return (_DEFAULT_CELL,) * len(self.features)
+
+    def forward(self, x: Floats) -> Floats:
+        return self._log(x) - self._log(1 - x)
+
+
+class LogRatio(_Scores):
+    """Softmax scores p₁ … p_C that sum to 1: u_i = log(p_i / p_C), i < C, bounded by ±log(1 / floor)."""
+
+    kind: Literal["logratio"] = "logratio"
+    features: tuple[str, ...] = Field(min_length=2)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"log({name}/{self.features[-1]})" for name in self.features[:-1])
+
+    def widths(self) -> tuple[float | None, ...]:
+        return (_DEFAULT_CELL,) * (len(self.features) - 1)
+
+    def forward(self, x: Floats) -> Floats:
+        logs = self._log(x)
+        return logs[:, :-1] - logs[:, -1:]
+
+
+Coordinates = Annotated[Identity | Linear | Logit | LogRatio, Field(discriminator="kind")]
+_KINDS: dict[str, type[_Group]] = {"identity": Identity, "logit": Logit, "logratio": LogRatio}
+
+
+class Features(BaseModel):
+    """The discriminant: features in order, their missing values, and the coordinates made of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    names: tuple[str, ...] = Field(min_length=1, description="columns of the ntuple, in order")
+    coordinates: tuple[Coordinates, ...] = Field(min_length=1)
+    missing: dict[str, float] = Field(
+        default_factory=dict, description="per feature, the value that means 'does not exist in this event'"
+    )
+
+    @model_validator(mode="after")
+    def _every_feature_once(self) -> Features:
+        grouped = [name for group in self.coordinates for name in group.features]
+        if sorted(grouped) != sorted(self.names):
+            raise ValueError(
+                f"coordinates must name every feature exactly once: features are {list(self.names)}, "
+                f"coordinates name {grouped}"
+            )
+        if unknown := sorted(set(self.missing) - set(self.names)):
+            raise ValueError(f"missing names {unknown}, which are not among the features {list(self.names)}")
+        return self
+
+    @classmethod
+    def declare(
+        cls,
+        names: Sequence[str],
+        coordinates: str | Sequence[Coordinates | Mapping[str, Any]] = "identity",
+        missing: Mapping[str, float] | None = None,
+    ) -> Features:
+        """Features with one kind of coordinates for all (by name), or with a list of groups.
+
+        Raises ``InputError`` for an unknown kind or groups that do not fit the names.
+        """
+        if isinstance(coordinates, str):
+            if coordinates not in _KINDS:
+                raise InputError(f"coordinates must be one of {sorted(_KINDS)} or a list of groups, got {coordinates!r}")
+            groups: Sequence[Any] = [_KINDS[coordinates](features=tuple(names))]
+        else:
+            groups = coordinates
+        try:
+            return cls.model_validate({"names": tuple(names), "coordinates": groups, "missing": dict(missing or {})})
+        except ValueError as error:
+            raise InputError(f"features {list(names)}: {error}") from error
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each of the d coordinates."""
+        return tuple(label for group in self.coordinates for label in group.labels)
+
+    @property
+    def dimensions(self) -> int:
+        """Number d of coordinates."""
+        return len(self.labels)
+
+    @property
+    def widths(self) -> tuple[float | None, ...]:
+        """Width of a cell along each coordinate; None where the events have yet to set it."""
+        return tuple(width for group in self.coordinates for width in group.widths())
+
+    def columns(self, group: Coordinates) -> list[int]:
+        """Columns of the feature array that belong to a group."""
+        return [self.names.index(name) for name in group.features]
+
+    def forward(self, x: Floats) -> Floats:
+        """Coordinates (n, d), float64, of features (n, D) in the order of ``names``."""
+        return np.concatenate([group.forward(x[:, self.columns(group)]) for group in self.coordinates], axis=1)
+
+    def with_widths_from(self, x: Floats) -> Features:
+        """These features with the missing cell widths set from events (n, D), from the central 90 % range."""
+        groups = []
+        for group in self.coordinates:
+            if isinstance(group, Identity) and group.width is None:
+                width = tuple(_round_width(column) for column in x[:, self.columns(group)].T)
+                groups.append(group.model_copy(update={"width": width}))
+            else:
+                groups.append(group)
+        return self.model_copy(update={"coordinates": tuple(groups)})
+
+
+def _round_width(values: Floats) -> float:
+    """A fixed fraction of the central 90 % range, rounded to a power of two so that edges are exact."""
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [0.05, 0.95]) if len(values) else (0.0, 1.0)
+    span = high - low if high > low else max(abs(high), 1.0)
+    return float(2.0 ** np.round(np.log2(span / _CELLS_PER_RANGE)))

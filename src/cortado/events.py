@@ -1,0 +1,108 @@
+"""What a fill gets from a processor, made into clean arrays: the same for both passes and the categorizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from cortado.coordinates import Features
+from cortado.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class CleanEvents:
+    """Events of one fill: features (n, D), weights (n,), and which of them can have a category.
+
+    ``missing`` (n,) marks events in which a feature does not exist; ``invalid`` counts, per feature, values that
+    are neither finite nor declared missing.
+    """
+
+    x: Floats
+    weight: Floats
+    missing: Bools
+    usable: Bools
+    invalid: dict[str, int]
+
+    @property
+    def n_missing(self) -> int:
+        """Number of events in which a feature does not exist."""
+        return int(self.missing.sum())
+
+
+def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents:
+    """Features and weights of n events as float64 arrays, with missing and unusable events marked.
+
+    Raises ``InputError`` if a feature is absent, has not one value an event, or a weight is not finite.
+    """
+    x = feature_array(features, values)
+    w = _flat("weight", weight)
+    if w.shape != x.shape[:1]:
+        raise InputError(f"weight must have one value an event, {len(x)}, got shape {w.shape}")
+    if not np.isfinite(w).all():
+        raise InputError(f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not")
+    missing = missing_events(features, x)
+    finite = np.isfinite(x)
+    bad = ~finite & ~missing[:, None]
+    invalid = {name: int(n) for name, n in zip(features.names, bad.sum(axis=0), strict=True) if n}
+    return CleanEvents(x, w, missing, finite.all(axis=1) & ~missing, invalid)
+
+
+def missing_events(features: Features, x: Floats) -> Bools:
+    """(n,) whether a feature has its declared missing value, from features (n, D)."""
+    missing = np.zeros(len(x), bool)
+    for name, sentinel in features.missing.items():
+        column = x[:, features.names.index(name)]
+        missing |= np.isnan(column) if np.isnan(sentinel) else column == sentinel
+    return missing
+
+
+def feature_array(features: Features, values: Any) -> Floats:
+    """Features (n, D), float64, in the declared order.
+
+    ``values`` is an (n, D) array in that order, or a mapping or awkward record array that holds the features by
+    name. An absent value (None) becomes NaN.
+    """
+    if isinstance(values, np.ndarray | list | tuple):
+        x = np.asarray(values, np.float64)
+        if x.ndim != 2 or x.shape[1] != len(features.names):
+            raise InputError(
+                f"features must have shape (n, {len(features.names)}) for {list(features.names)}, got {x.shape}"
+            )
+        return x
+    names = _field_names(values)
+    if absent := [name for name in features.names if name not in names]:
+        raise InputError(f"features {absent} are not there; there are {sorted(names)}")
+    columns = [_flat(f"feature {name!r}", values[name]) for name in features.names]
+    lengths = {len(column) for column in columns}
+    if len(lengths) > 1:
+        raise InputError(f"features {list(features.names)} must have equal length, got {sorted(lengths)}")
+    return np.column_stack(columns)
+
+
+def _field_names(values: Any) -> list[str]:
+    if isinstance(values, ak.Array):
+        return list(ak.fields(values))
+    try:
+        return [str(name) for name in values]
+    except TypeError as error:
+        raise InputError(
+            f"features must be an array, a mapping or an awkward record array, got {type(values).__name__}"
+        ) from error
+
+
+def _flat(what: str, values: Any) -> Floats:
+    if isinstance(values, ak.Array):
+        if values.ndim != 1:
+            raise InputError(f"{what} must have one value an event, got {values.ndim} dimensions")
+        values = ak.to_numpy(ak.fill_none(values, np.nan))
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "fiub":
+        raise InputError(f"{what} must have one number an event, got {array.dtype} of shape {array.shape}")
+    return array.astype(np.float64)

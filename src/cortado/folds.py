@@ -1,0 +1,66 @@
+"""Folds: a stable, pseudo-random split of events into training and held-out parts.
+
+The fold of an event depends on its identifier alone, never on the order in which events are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.errors import InputError
+
+UInt64s = npt.NDArray[np.uint64]
+
+
+def mix(values: UInt64s) -> UInt64s:
+    """Scramble 64-bit integers (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
+    z = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def assign_folds(event_id: npt.ArrayLike, n_folds: int) -> npt.NDArray[np.int64]:
+    """Fold 0 … ``n_folds`` − 1 of each event (n,) from its integer identifier."""
+    identifiers = np.asarray(event_id)
+    if identifiers.dtype.kind == "i":
+        identifiers = identifiers.astype(np.int64).view(np.uint64)
+    return (mix(identifiers) % np.uint64(n_folds)).astype(np.int64)
+
+
+def entry_ids(events: Any) -> UInt64s:
+    """Identifiers (n,) for the events of a coffea chunk that carry no event number.
+
+    A hash of dataset, file name (without its folder, so that a copy elsewhere gives the same) and entry.
+    Apply the selection to it like to any other column.
+    """
+    metadata = events.metadata
+    name = str(metadata["filename"]).rsplit("/", 1)[-1]
+    digest = hashlib.sha256(f"{metadata['dataset']}\0{name}".encode()).digest()
+    entries = np.arange(metadata["entrystart"], metadata["entrystop"], dtype=np.uint64)
+    return mix(entries ^ np.frombuffer(digest[:8], dtype="<u8")[0])
+
+
+def fold_of(event_id: npt.ArrayLike | None, n_events: int, n_folds: int) -> npt.NDArray[np.int64]:
+    """Folds (n,) of the events of one fill.
+
+    Raises ``InputError`` where identifiers are needed and absent, or are not one integer an event.
+    """
+    if n_folds == 1:
+        return np.zeros(n_events, np.int64)
+    if event_id is None:
+        raise InputError(
+            "event_id is needed to assign events to folds: pass the event number, "
+            "or cortado.columnar.entry_ids(events), under the same selection as the features"
+        )
+    identifiers = np.asarray(event_id)
+    if identifiers.shape != (n_events,) or identifiers.dtype.kind not in "iu":
+        raise InputError(
+            f"event_id must be one integer an event, shape ({n_events},), "
+            f"got {identifiers.dtype} of shape {identifiers.shape}"
+        )
+    return assign_folds(identifiers, n_folds)

@@ -1,0 +1,91 @@
+"""The output folder of a job: what it holds, whether a job may use it, and where an interrupted one goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortado._version import __version__
+from cortado.errors import OutputError
+from cortado.files import write_text
+
+_RECORD = "run.json"
+_STAGES = "stages"
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """A hash of everything that decides the result."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """A claimed output folder. Stage files live in ``stages/``; ``run.json`` says whose they are."""
+
+    path: Path
+    resumed: bool
+
+    @classmethod
+    def claim(cls, path: Path, content: Mapping[str, Any], *, force: bool = False) -> JobFolder:
+        """Take the folder for the job described by ``content``; go on where the same job was interrupted.
+
+        Raises ``OutputError`` if it holds a finished run, one of another configuration, or other files, unless
+        ``force``, which removes what an earlier run wrote.
+        """
+        record = _read_record(path / _RECORD)
+        mark = fingerprint(content)
+        if record is None and path.exists() and (not path.is_dir() or any(path.iterdir())) and not force:
+            raise OutputError(f"{path} exists and is not the folder of a cortado run; choose another, or use --force")
+        if record is not None and not force:
+            if record["fingerprint"] != mark:
+                raise OutputError(
+                    f"{path} holds a run of another configuration or of other input files; "
+                    "choose another folder, or use --force to replace it"
+                )
+            if record["finished"]:
+                raise OutputError(f"{path} holds this very run, finished; use --force to repeat it")
+        resumed = record is not None and not force
+        folder = cls(path, resumed)
+        if not resumed:
+            folder._remove_earlier(record)
+            folder._write_record(mark, content, files=None)
+        return folder
+
+    def stage_file(self, name: str) -> Path:
+        """Where a stage leaves its result."""
+        return self.path / _STAGES / name
+
+    def finish(self, content: Mapping[str, Any], files: list[Path]) -> None:
+        """Note that the job is finished, and what it wrote."""
+        self._write_record(fingerprint(content), content, files)
+
+    def _write_record(self, mark: str, content: Mapping[str, Any], files: list[Path] | None) -> None:
+        record = {
+            "written_by": f"cortado {__version__}",
+            "finished": files is not None,
+            "fingerprint": mark,
+            "files": sorted(str(f.relative_to(self.path)) for f in files or ()),
+            "job": content,
+        }
+        write_text(self.path / _RECORD, json.dumps(record, indent=1) + "\n")
+
+    def _remove_earlier(self, record: dict[str, Any] | None) -> None:
+        if record is None:
+            return
+        (self.path / _RECORD).unlink()
+        for name in record["files"]:
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / _STAGES, ignore_errors=True)
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record if {"fingerprint", "finished", "files"} <= set(record) else None
+    except (OSError, ValueError):
+        return None

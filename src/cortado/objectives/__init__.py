@@ -1,0 +1,19 @@
+"""Objectives: functions of yields only; terms add."""
+
+from cortado.objectives.asimov import Asimov, squared_significance
+from cortado.objectives.floors import MinBackground, MinEffectiveEvents
+from cortado.objectives.terms import Objective, Term, as_objective
+from cortado.objectives.uncertainty import simulation_uncertainty
+from cortado.objectives.yields import Yields
+
+__all__ = [
+    "Asimov",
+    "MinBackground",
+    "MinEffectiveEvents",
+    "Objective",
+    "Term",
+    "Yields",
+    "as_objective",
+    "simulation_uncertainty",
+    "squared_significance",
+]

@@ -1,0 +1,97 @@
+"""Results in words and numbers: the significance of each set of categories, on which events, with uncertainty."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cortado.objectives import Asimov, Objective, Yields, simulation_uncertainty
+
+
+@dataclass(frozen=True)
+class SchemeRow:
+    """The significance of one set of categories on one set of events.
+
+    ``events`` says which: "training", "held-out" or "all"; the former two are scaled to the full luminosity.
+    ``combined`` is the objective without floors, ``combined_uncertainty`` its standard deviation from the finite
+    simulation. ``without_background`` lists categories whose background is not positive; they contribute nothing.
+    """
+
+    scheme: str
+    n_categories: int
+    events: str
+    significances: dict[str, float]
+    combined: float
+    combined_uncertainty: float
+    min_background: float
+    min_effective_events: float
+    without_background: list[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> SchemeRow:
+    """Significances of hard categories from their yields (float64)."""
+    named = Yields(yields.processes, yields.sumw, yields.sumw2, yields.count, objective.signals)
+    background = named.total(named.backgrounds)
+    variance = named.total(named.backgrounds, "sumw2")
+    effective = np.clip(background, 0, None) ** 2 / np.maximum(variance, 1e-300)
+    return SchemeRow(
+        scheme=scheme,
+        n_categories=len(background),
+        events=events,
+        significances={
+            name: z for term in objective.terms if isinstance(term, Asimov) for name, z in term.each(yields).items()
+        },
+        combined=objective.value(yields),
+        combined_uncertainty=simulation_uncertainty(objective.value, yields),
+        min_background=float(background.min()),
+        min_effective_events=float(effective.min()),
+        without_background=[int(k) for k in np.flatnonzero(background <= 0)],
+    )
+
+
+def significance_table(rows: Sequence[SchemeRow], title: str) -> Table:
+    """The rows as a rich table."""
+    signals = list(rows[0].significances)
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("scheme", "K", "events", *(f"Z {name}" for name in signals), "combined", "min. B"):
+        table.add_column(heading, justify="left" if heading in ("scheme", "events") else "right", no_wrap=True)
+    previous = None
+    for row in rows:
+        if previous is not None and row.scheme != previous:
+            table.add_section()
+        table.add_row(
+            row.scheme if row.scheme != previous else "",
+            str(row.n_categories) if row.scheme != previous else "",
+            row.events,
+            *(f"{row.significances[name]:.4f}" for name in signals),
+            f"{row.combined:.4f} ± {row.combined_uncertainty:.4f}",
+            f"{row.min_background:.1f}",
+        )
+        previous = row.scheme
+    return table
+
+
+def fit_rows(training: Yields, held_out: Yields | None, objective: Objective) -> list[SchemeRow]:
+    """Rows for the yields of a fit, on the cells of its sample."""
+    rows = [evaluate("learned", "training cells", training, objective)]
+    if held_out is not None:
+        rows.append(evaluate("learned", "held-out cells", held_out, objective))
+    return rows
+
+
+def to_text(table: Table, width: int = 120) -> str:
+    """A rich table as plain text."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=width, color_system=None).print(table)
+    return buffer.getvalue().rstrip()

@@ -1,0 +1,272 @@
+"""The sample: weighted points of discriminant space, compressed into fine cells, that a fit learns from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.archive import read_archive, write_archive
+from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source
+from cortado.coordinates import Coordinates, Features
+from cortado.errors import ConfigError, InputError
+from cortado.events import clean
+from cortado.folds import fold_of
+from cortado.normalisation import Normalisation
+from cortado.objectives.yields import Yields
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_FORMAT = "cortado-sample-1"
+_LARGEST_KEY = 2.0**53
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """A sample as a fit sees it: n places and the weight of P processes at each.
+
+    ``place`` (n, d) coordinates; ``sumw``, ``sumw2`` (P, n) float64; ``count`` (P, n); ``key`` (n, d) address of
+    the cell; ``mass`` (n,) Σ|w| over all processes.
+    """
+
+    processes: tuple[str, ...]
+    place: Floats
+    sumw: Floats
+    sumw2: Floats
+    count: Integers
+    key: Integers
+    mass: Floats
+
+    def yields(self, category: Integers, n_categories: int) -> Yields:
+        """Sums per process over the points of each category, from the category (n,) of every point."""
+
+        def sums(table: npt.NDArray[Any]) -> Floats:
+            return np.stack([np.bincount(category, weights=row, minlength=n_categories) for row in table])
+
+        return Yields(self.processes, sums(self.sumw), sums(self.sumw2), sums(self.count).astype(np.int64))
+
+    def coarsened(self, limit: int) -> Points:
+        """These points merged, by doubling the cells, until there are at most ``limit`` of them."""
+        points = self
+        while len(points.place) > limit:
+            points = points._doubled()
+        return points
+
+    def _doubled(self) -> Points:
+        key, index = np.unique(self.key // 2, axis=0, return_inverse=True)
+        index = index.reshape(-1)
+
+        def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.stack([np.bincount(index, weights=row, minlength=len(key)) for row in table])
+
+        mass = sums(self.mass[None])[0]
+        # Places of weight zero count a little, so that every cell has a place.
+        weight = np.maximum(self.mass, 1e-9 * self.mass.mean())
+        place = sums((self.place * weight[:, None]).T) / sums(weight[None])
+        return Points(
+            self.processes, place.T, sums(self.sumw), sums(self.sumw2), sums(self.count).astype(np.int64), key, mass
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Σw, Σw², Σ|w|, Σ|w|·u and event counts per cell of coordinate space, dataset, variation and fold.
+
+    Samples add up, in any order, like histograms. Cells have the integer address ⌊u / width⌋.
+
+    Attributes
+    ----------
+    features
+        What the discriminant is; every cell width is set.
+    n_folds
+        Into how many folds events were split.
+    cells
+        The sums.
+    invalid
+        Number of events left out because a feature was not a finite number, by (dataset, feature).
+    missing
+        Number of events left out because a feature does not exist in them, by dataset.
+    """
+
+    features: Features
+    n_folds: int
+    cells: Cells
+    invalid: Counter[tuple[str, str]] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def empty(cls, features: Features, n_folds: int = 2) -> Sample:
+        """A sample without events: the identity of addition."""
+        return cls(features, n_folds, Cells.empty(features.dimensions, features.dimensions))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        processes: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
+        coordinates: str | Sequence[Coordinates | Mapping[str, Any]] = "identity",
+        *,
+        names: Sequence[str] | None = None,
+        missing: Mapping[str, float] | None = None,
+        n_folds: int = 2,
+    ) -> Sample:
+        """A sample straight from arrays in memory: per process features (n, D) and weights (n,).
+
+        Weights are complete (Σw is the expected yield). Folds come from the position of an event in its array.
+
+        Raises
+        ------
+        InputError
+            If an array has the wrong shape, a feature is not finite, or a process has no events.
+        """
+        if not processes:
+            raise InputError("from_arrays needs at least one process, got an empty mapping")
+        arrays = {p: (np.asarray(x, np.float64), np.asarray(w, np.float64)) for p, (x, w) in processes.items()}
+        for process, (x, w) in arrays.items():
+            if x.ndim != 2 or w.shape != x.shape[:1]:
+                raise InputError(
+                    f"process {process!r}: features must have shape (n, D) and weights (n,), got {x.shape} and {w.shape}"
+                )
+        depth = {x.shape[1] for x, _ in arrays.values()}
+        if len(depth) > 1:
+            raise InputError(f"all processes need the same number of features, got {sorted(depth)}")
+        columns = tuple(names or (f"x{i}" for i in range(depth.pop())))
+        features = Features.declare(columns, coordinates, missing)
+        features = features.with_widths_from(np.concatenate([x for x, _ in arrays.values()]))
+        sample = cls.empty(features, n_folds)
+        for process, (x, w) in arrays.items():
+            event_id = np.arange(len(w), dtype=np.uint64)
+            sample = sample + cls.from_events(features, n_folds, Source(process), x, w, event_id)
+        return sample.checked(arrays).without_negative_processes()
+
+    @classmethod
+    def from_events(
+        cls,
+        features: Features,
+        n_folds: int,
+        source: Source,
+        x: npt.ArrayLike,
+        weight: npt.ArrayLike,
+        event_id: npt.ArrayLike | None,
+    ) -> Sample:
+        """The sample of n events of one dataset, channel and variation (``source``; its fold is not used).
+
+        ``x`` (n, D) features as they stand in the ntuple, ``weight`` (n,), ``event_id`` (n,) integers from which
+        the folds come. Events with a missing or non-finite feature are counted, not used.
+        """
+        events = clean(features, x, weight)
+        fold = fold_of(event_id, len(events.x), n_folds)[events.usable]
+        u = features.forward(events.x[events.usable])
+        key = np.floor(u / np.array(features.widths, np.float64))
+        if key.size and np.abs(key).max() >= _LARGEST_KEY:
+            raise InputError(
+                f"dataset {source.dataset!r}: a value of {features.labels} is more than {_LARGEST_KEY:.0e} cell widths "
+                f"{features.widths} from zero; declare it missing, or choose larger widths"
+            )
+        cells = Cells.from_events(source, fold, key.astype(np.int64), events.weight[events.usable], u)
+        invalid = Counter({(source.dataset, name): n for name, n in events.invalid.items()})
+        missing = Counter({source.dataset: events.n_missing} if events.n_missing else {})
+        return cls(features, n_folds, cells, invalid, missing)
+
+    def __add__(self, other: Sample) -> Sample:
+        if not isinstance(other, Sample):
+            return NotImplemented
+        if self.features != other.features or self.n_folds != other.n_folds:
+            raise InputError("samples of different features, coordinates, cell widths or folds cannot be added")
+        return replace(
+            self,
+            cells=self.cells + other.cells,
+            invalid=self.invalid + other.invalid,
+            missing=self.missing + other.missing,
+        )
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of the processes (of the datasets, before :meth:`normalise`), sorted."""
+        return tuple(sorted({s.dataset for s in self.cells.sources}))
+
+    def checked(self, expected: Collection[str]) -> Sample:
+        """This sample, if every event was usable and every expected dataset has events; else ``InputError``."""
+        if self.invalid:
+            listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(self.invalid.items()))
+            raise InputError(
+                f"feature values that are not finite numbers (after removing declared missing values): {listing}; "
+                "declare the value that means 'missing', or drop such events in the processor"
+            )
+        if empty := sorted(set(expected) - set(self.processes)):
+            raise InputError(f"no event with all features was selected in: {', '.join(map(repr, empty))}")
+        return self
+
+    def normalise(self, normalisation: Normalisation) -> Sample:
+        """Datasets scaled to the luminosity and merged into processes.
+
+        Raises ``InputError`` if a process has a negative total weight.
+        """
+        sample = replace(self, cells=normalisation.apply(self.cells))
+        return sample.without_negative_processes()
+
+    def without_negative_processes(self) -> Sample:
+        """This sample, if every process has a positive total weight; else ``InputError``."""
+        for process in self.processes:
+            total = self.cells.select(lambda s, p=process: s.dataset == p).sums[:, SUMW].sum()  # type: ignore[misc]
+            if not total > 0:
+                raise InputError(f"process {process!r} has a total weight of {total:.6g}; it must be positive")
+        return self
+
+    def points(
+        self, folds: Collection[int] | None = None, *, channel: str = "SR", variation: str = NOMINAL
+    ) -> Points:
+        """The cells of some folds (all by default), scaled to the full luminosity by n_folds / len(folds)."""
+        chosen = range(self.n_folds) if folds is None else folds
+        if not chosen or not set(chosen) <= set(range(self.n_folds)):
+            raise ConfigError(f"folds must be some of 0 … {self.n_folds - 1}, got {list(chosen)}")
+        cells = self.cells.select(
+            lambda s: s.channel == channel and s.variation == variation and s.fold in chosen
+        ).relabel(lambda s: Source(s.dataset))
+        scale = self.n_folds / len(chosen)
+        return self._points(cells, scale)
+
+    def _points(self, cells: Cells, scale: float) -> Points:
+        key, index = np.unique(cells.key, axis=0, return_inverse=True)
+        index = index.reshape(-1)
+        n = len(key)
+        absolute = np.bincount(index, weights=cells.sums[:, SUMABSW], minlength=n)
+        widths = np.array(self.features.widths, np.float64)
+        place = (key + 0.5) * widths
+        moments = np.column_stack([np.bincount(index, weights=m, minlength=n) for m in cells.sums[:, MOMENTS:].T])
+        weighted = absolute > 0
+        place[weighted] = moments[weighted] / absolute[weighted, None]
+        table = np.zeros((3, len(self.processes), n))
+        row = np.array([self.processes.index(s.dataset) for s in cells.sources], np.int64)[cells.source]
+        for target, values in zip(table, (cells.sums[:, SUMW], cells.sums[:, SUMW2], cells.count), strict=True):
+            target[row, index] = values
+        return Points(
+            self.processes, place, table[0] * scale, table[1] * scale**2, table[2].astype(np.int64), key, absolute
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the sample to an ``.npz`` file, whole or not at all."""
+        header = {
+            "features": self.features.model_dump(mode="json"),
+            "n_folds": self.n_folds,
+            "invalid": [[*k, n] for k, n in sorted(self.invalid.items())],
+            "missing": sorted(self.missing.items()),
+        }
+        write_archive(path, _FORMAT, header, {"cells": self.cells})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Sample:
+        """Read a sample written by :meth:`save`. Raises ``InputError`` if the file is not one."""
+        header, tables = read_archive(path, _FORMAT)
+        return cls(
+            Features.model_validate(header["features"]),
+            header["n_folds"],
+            tables["cells"],
+            Counter({(d, f): n for d, f, n in header["invalid"]}),
+            Counter(dict(header["missing"])),
+        )

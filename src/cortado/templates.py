@@ -1,0 +1,174 @@
+"""Templates: histograms of yields that a fit uses, per process, category and variation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import hist
+import numpy as np
+import numpy.typing as npt
+
+from cortado.cells import NOMINAL, SUMW, SUMW2, Cells
+from cortado.errors import InputError
+from cortado.objectives.yields import Yields
+
+DATA = "data_obs"
+_UNCATEGORISED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """The yields of one channel.
+
+    Attributes
+    ----------
+    hist
+        Axes ``process`` and ``variation`` (string categories) and ``category`` (integers 0 … K − 1, no flow),
+        in the order process, category, variation; Weight storage, so that it holds Σw and Σw².
+        Collision data, if any, are the process ``data_obs``.
+    counts
+        (P, K) number of events behind each nominal yield, in the order of the process axis.
+    uncategorised
+        (P, 2) Σw and Σw² of the events that have no category because a feature does not exist in them.
+    events
+        Which events are in: "all", "training" or "held-out" (scaled to the full luminosity).
+    channel
+        Name of the channel.
+    """
+
+    hist: hist.Hist
+    counts: npt.NDArray[np.int64]
+    uncategorised: npt.NDArray[np.float64]
+    events: str = "all"
+    channel: str = "SR"
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of all processes, data included."""
+        return tuple(self.hist.axes["process"])
+
+    @property
+    def simulated(self) -> tuple[str, ...]:
+        """Names of all processes but the data."""
+        return tuple(name for name in self.processes if name != DATA)
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        """Names of the variations, "nominal" first."""
+        return tuple(self.hist.axes["variation"])
+
+    @property
+    def n_categories(self) -> int:
+        """Number K of categories."""
+        return len(self.hist.axes["category"])
+
+    def values(self, process: str, variation: str = NOMINAL) -> npt.NDArray[np.float64]:
+        """(K,) yields Σw of one process."""
+        return np.asarray(self._select(process, variation).values())
+
+    def variances(self, process: str, variation: str = NOMINAL) -> npt.NDArray[np.float64]:
+        """(K,) Σw² of one process."""
+        return np.asarray(self._select(process, variation).variances())
+
+    @property
+    def data(self) -> npt.NDArray[np.float64] | None:
+        """(K,) observed events, or None where there are no collision data."""
+        return self.values(DATA) if DATA in self.processes else None
+
+    def histogram(self, process: str, variation: str = NOMINAL) -> hist.Hist:
+        """One-dimensional histogram of K unit bins for one process, Weight storage: what goes into files."""
+        view = self._select(process, variation).view()
+        single = hist.Hist(
+            hist.axis.Regular(self.n_categories, 0, self.n_categories, name="category", flow=False),
+            storage=hist.storage.Weight(),
+        )
+        single[...] = np.stack([view["value"], view["variance"]], axis=-1)
+        return single
+
+    def yields(self, signals: Sequence[str] = ()) -> Yields:
+        """Nominal yields of the simulated processes, for objectives."""
+        names = self.simulated
+        rows = [self.processes.index(name) for name in names]
+        return Yields(
+            names,
+            np.stack([self.values(name) for name in names]),
+            np.stack([self.variances(name) for name in names]),
+            self.counts[rows],
+            tuple(signals),
+        )
+
+    def _select(self, process: str, variation: str) -> hist.Hist:
+        # An unknown label would silently read the overflow bin.
+        if process not in self.processes:
+            raise InputError(f"process {process!r} is not in the templates; there are {list(self.processes)}")
+        if variation not in self.variations:
+            raise InputError(f"variation {variation!r} is not in the templates; there are {list(self.variations)}")
+        return self.hist[{"process": hist.loc(process), "variation": hist.loc(variation)}]
+
+
+def build_templates(
+    cells: Cells,
+    n_categories: int,
+    *,
+    n_folds: int = 1,
+    folds: Collection[int] | None = None,
+    events: str = "all",
+    channel: str = "SR",
+    processes: Sequence[str] | None = None,
+) -> Templates:
+    """Templates from normalised sums per category (cells with one address, the category; −1 for none).
+
+    ``folds`` selects events; simulation is scaled to the full luminosity by n_folds / len(folds).
+    Collision data are always shown whole. ``processes`` fixes the order of the process axis.
+    """
+    chosen = set(range(n_folds) if folds is None else folds)
+    scale = n_folds / len(chosen)
+    kept = cells.select(lambda s: s.channel == channel and (s.dataset == DATA or s.fold in chosen))
+    kept = kept.relabel(lambda s: s._replace(fold=0))
+    names = tuple(processes or sorted({s.dataset for s in kept.sources}))
+    if unknown := sorted({s.dataset for s in kept.sources} - set(names)):
+        raise InputError(f"processes {unknown} are not among the declared {list(names)}")
+    variations = (NOMINAL, *sorted({s.variation for s in kept.sources} - {NOMINAL}))
+    filled = hist.Hist(
+        hist.axis.StrCategory(names, name="process", flow=False),
+        hist.axis.Integer(0, n_categories, name="category", flow=False),
+        hist.axis.StrCategory(variations, name="variation", flow=False),
+        storage=hist.storage.Weight(),
+    )
+    counts = np.zeros((len(names), n_categories), np.int64)
+    uncategorised = np.zeros((len(names), 2))
+    view = filled.view()
+    for index, source in enumerate(kept.sources):
+        rows = kept.source == index
+        category = kept.key[rows, 0]
+        factor = 1.0 if source.dataset == DATA else scale
+        p, v = names.index(source.dataset), variations.index(source.variation)
+        inside = category != _UNCATEGORISED
+        sums = kept.sums[rows]
+        view["value"][p, category[inside], v] = factor * sums[inside, SUMW]
+        view["variance"][p, category[inside], v] = factor**2 * sums[inside, SUMW2]
+        if source.variation == NOMINAL:
+            counts[p, category[inside]] = kept.count[rows][inside]
+            uncategorised[p] = sums[~inside][:, [SUMW, SUMW2]].sum(axis=0) * [factor, factor**2]
+    return Templates(filled, counts, uncategorised, events, channel)
+
+
+def templates_from_arrays(
+    values: Mapping[str, npt.ArrayLike],
+    variances: Mapping[str, npt.ArrayLike] | None = None,
+    *,
+    channel: str = "SR",
+) -> Templates:
+    """Templates from yields (K,) per process written down by hand; Poisson variances unless given."""
+    names = tuple(values)
+    table = np.stack([np.asarray(values[name], np.float64) for name in names])
+    squares = table if variances is None else np.stack([np.asarray(variances[n], np.float64) for n in names])
+    filled = hist.Hist(
+        hist.axis.StrCategory(names, name="process", flow=False),
+        hist.axis.Integer(0, table.shape[1], name="category", flow=False),
+        hist.axis.StrCategory([NOMINAL], name="variation", flow=False),
+        storage=hist.storage.Weight(),
+    )
+    filled[...] = np.stack([table, squares], axis=-1)[:, :, None, :]
+    return Templates(filled, np.rint(table).astype(np.int64), np.zeros((len(names), 2)), "all", channel)

@@ -1,0 +1,241 @@
+"""The training loop: gradient ascent of an objective of soft yields, while the categories are made hard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from cortado.categorizer import Categorizer, Training
+from cortado.categorizer.rules import Rule
+from cortado.errors import ConfigError, TrainingError
+from cortado.models.tensorflow import tf
+from cortado.objectives import Objective, Yields, as_objective
+from cortado.report import fit_rows, significance_table, to_text
+from cortado.sample import Points, Sample
+from cortado.training.order import ordered_rule
+from cortado.training.schedules import Cosine, Exponential
+
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[int, int, float | None], None]
+
+
+class Model(Protocol):
+    """What :func:`fit` needs of a model."""
+
+    n_categories: int
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """Variables to change."""
+
+    def initialise(self, points: Points, signals: tuple[str, ...], rng: np.random.Generator) -> None:
+        """A start from data."""
+
+    def memberships(self, u: Any, sharpness: Any) -> Any:
+        """(n, K) soft category memberships at coordinates u (n, d)."""
+
+    def freeze(self) -> Rule:
+        """The hard limit."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the history holds of one step: soft objective, hard objective, whether the floors are met."""
+
+    start: int
+    step: int
+    temperature: float
+    soft: float
+    hard: float
+    shortfall: float
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """Categories learned from a sample.
+
+    ``training`` and ``held_out`` are yields of the hard categories on the cells of the respective folds, scaled to
+    the full luminosity; ``held_out`` is None where no fold was held out.
+    """
+
+    categorizer: Categorizer
+    objective: Objective
+    training: Yields
+    held_out: Yields | None
+    history: tuple[Step, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        rows = fit_rows(self.training, self.held_out, self.objective)
+        return to_text(significance_table(rows, f"{self.categorizer.n_categories} categories"))
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """The best hard categories so far."""
+
+    rule: Rule
+    value: float
+    shortfall: float
+
+    def better_than(self, other: _State | None) -> bool:
+        """Meeting the floors comes first, then the objective."""
+        if other is None:
+            return True
+        return (-self.shortfall, self.value) > (-other.shortfall, other.value)
+
+
+def fit(
+    model: Model,
+    sample: Sample,
+    objective: Objective | Callable[[Yields], Any],
+    *,
+    seed: int = 0,
+    held_out: Sequence[int] | None = None,
+    steps: int = 300,
+    starts: int = 4,
+    learning_rate: Callable[[float], float] = Cosine(0.1, 0.01),
+    temperature: Callable[[float], float] = Exponential(1.0, 0.05),
+    evaluate_every: int = 10,
+    max_cells: int = 10_000,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Learn categories of ``sample`` that maximise ``objective``.
+
+    The optimiser sees soft yields, at a temperature that falls from step to step; what is kept is the state whose
+    *hard* categories are best on the training folds, over all steps and starts, floors met first.
+
+    Parameters
+    ----------
+    model
+        A soft categorisation, such as :class:`cortado.GaussianMixture`; it is left in the last state trained.
+    sample
+        Normalised sample: its sources are processes.
+    objective
+        Function of :class:`Yields`, larger is better; a sum of terms.
+    seed
+        Same seed, same sample: same categories.
+    held_out
+        Folds kept out of the training; by default the last of several.
+    steps, starts
+        Gradient steps from each of several random starts.
+    learning_rate, temperature
+        Functions of the progress 0 … 1.
+    evaluate_every
+        Hard categories are evaluated every so many steps, on the sample's own cells.
+    max_cells
+        For the gradient steps the cells are doubled in size until there are at most so many.
+    progress
+        Called with (steps done, steps in all, best hard objective so far or None).
+
+    Raises
+    ------
+    ConfigError
+        If an argument breaks a rule, or the signals are not among the processes.
+    TrainingError
+        If no state has a finite objective, or the floors leave fewer than two categories.
+    """
+    goal = as_objective(objective)
+    folds, left_out = _split_folds(sample.n_folds, held_out)
+    for name, value in (("steps", steps), ("starts", starts), ("evaluate_every", evaluate_every), ("max_cells", max_cells)):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
+    points = sample.points(folds)
+    _check_signals(goal, points, model.n_categories)
+    coarse = points.coarsened(max_cells)
+    history: list[Step] = []
+    best: _State | None = None
+    trainer: _Trainer | None = None
+    for start, generator in enumerate(np.random.default_rng(seed).spawn(starts)):
+        model.initialise(coarse, goal.signals, generator)
+        trainer = trainer or _Trainer(model, coarse, goal)
+        trainer.restart()
+        for step in range(steps):
+            fraction = step / max(steps - 1, 1)
+            soft = trainer.step(temperature(fraction), learning_rate(fraction))
+            if step % evaluate_every == evaluate_every - 1 or step == steps - 1:
+                state = _evaluate(model, points, goal)
+                if not np.isfinite(soft) or not np.isfinite(state.value):
+                    break  # this start diverged; its last finite state is kept
+                history.append(Step(start, step, temperature(fraction), soft, state.value, state.shortfall))
+                best = state if state.better_than(best) else best
+                if progress:
+                    progress(start * steps + step + 1, starts * steps, best.value if best else None)
+    if best is None:
+        raise TrainingError(f"the objective was not finite in any of {starts} starts; check the sample's weights")
+    rule = ordered_rule(best.rule, points, goal)
+    training = points.yields(rule.assign(points.place), rule.n_categories)
+    record = Training(
+        signals=goal.signals, processes=points.processes, n_folds=sample.n_folds, folds=tuple(folds), seed=seed,
+        objective=goal.value(training),
+    )
+    categorizer = Categorizer(features=sample.features, rule=rule, training=record)
+    aside = sample.points(left_out) if left_out else None
+    held = aside.yields(rule.assign(aside.place), rule.n_categories) if aside else None
+    return FitResult(categorizer, goal, training, held, tuple(history))
+
+
+def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int], list[int]]:
+    left_out = [n_folds - 1] if held_out is None and n_folds > 1 else sorted(set(held_out or ()))
+    folds = [f for f in range(n_folds) if f not in left_out]
+    if not folds or not set(left_out) <= set(range(n_folds)):
+        raise ConfigError(f"held_out must be some, but not all, of the folds 0 … {n_folds - 1}, got {left_out}")
+    return folds, left_out
+
+
+def _check_signals(goal: Objective, points: Points, n_categories: int) -> None:
+    for name in goal.signals:
+        if name not in points.processes:
+            raise ConfigError(f"signal {name!r} is not among the processes {list(points.processes)}")
+        total = points.sumw[points.processes.index(name)].sum()
+        if not total > 0:
+            raise ConfigError(f"signal {name!r} has a total weight of {total:.6g} in the training folds")
+    if len(points.place) < n_categories:
+        raise ConfigError(f"{n_categories} categories need as many cells, the training folds have {len(points.place)}")
+
+
+def _evaluate(model: Model, points: Points, goal: Objective) -> _State:
+    rule = model.freeze()
+    yields = points.yields(rule.assign(points.place), rule.n_categories)
+    return _State(rule, goal.value(yields), float(goal.shortfall(yields).sum()))
+
+
+class _Trainer:
+    """The traced step. Temperature and learning rate are tensors: a schedule reaches the graph."""
+
+    def __init__(self, model: Model, points: Points, goal: Objective) -> None:
+        self._model, self._goal = model, goal
+        self._place = tf.constant(points.place, tf.float64)
+        sums = np.concatenate([points.sumw, points.sumw2, points.count.astype(np.float64)])
+        self._sums = tf.constant(sums, tf.float64)
+        self._processes = points.processes
+        self._optimizer = keras.optimizers.Adam()
+        self._optimizer.build(model.trainable_variables)
+        self._fresh = [tf.identity(v) for v in self._optimizer.variables]
+        self._step = tf.function(self._take_step, jit_compile=False)
+
+    def restart(self) -> None:
+        """Forget the momenta of an earlier start."""
+        for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+
+    def step(self, temperature: float, learning_rate: float) -> float:
+        """One step up; returns the soft objective before it."""
+        sharpness = tf.constant(1.0 / temperature, tf.float64)
+        return float(self._step(sharpness, tf.constant(learning_rate, tf.float32)))
+
+    def _take_step(self, sharpness: Any, learning_rate: Any) -> Any:
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            memberships = self._model.memberships(self._place, sharpness)
+            sumw, sumw2, count = tf.split(self._sums @ memberships, 3)
+            objective = self._goal(Yields(self._processes, sumw, sumw2, count))
+            loss = -objective
+        gradients = tape.gradient(loss, variables)
+        self._optimizer.learning_rate.assign(learning_rate)
+        self._optimizer.apply(gradients, variables)
+        return objective

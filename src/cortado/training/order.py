@@ -1,0 +1,36 @@
+"""The order of categories: by position in one dimension, otherwise by significance, least significant first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cortado.categorizer.rules import GaussianMixtureRule, Rule
+from cortado.objectives import Asimov, Objective
+from cortado.sample import Points
+
+
+def ordered_rule(rule: Rule, points: Points, objective: Objective) -> Rule:
+    """The rule without categories that hold no point, the others put in order."""
+    if not isinstance(rule, GaussianMixtureRule):
+        return rule
+    category = rule.assign(points.place)
+    occupied = np.unique(category)
+    if points.place.shape[1] == 1:
+        rank = [points.place[category == k, 0].mean() for k in occupied]
+    else:
+        rank = list(_importance(rule, points, objective)[occupied])
+    order = occupied[np.argsort(rank, kind="stable")]
+    weights = np.array(rule.weights)[order]
+    return GaussianMixtureRule(
+        weights=tuple(map(float, weights / weights.sum())),
+        means=tuple(rule.means[k] for k in order),
+        covariances=tuple(rule.covariances[k] for k in order),
+    )
+
+
+def _importance(rule: Rule, points: Points, objective: Objective) -> np.ndarray:
+    """(K,) share of each category in Z², summed over signals; a category counts for the signal it serves most."""
+    yields = points.yields(rule.assign(points.place), rule.n_categories)
+    terms = [t for t in objective.terms if isinstance(t, Asimov)]
+    shares = [z2 / max(z2.sum(), 1e-300) for t in terms for z2 in t.per_category(yields).values()]
+    return np.sum(shares, axis=0) if shares else yields.sumw.sum(axis=0)
