@@ -11,11 +11,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cortado.coordinates import Coordinates, Features
-from cortado.errors import ConfigError, InputError
+from cortado.errors import ConfigError, InputError, sentences
 from cortado.objectives import Asimov, MinBackground, MinEffectiveEvents, Objective
 from cortado.templates import DATA
 
-_NAME = r"^[A-Za-z_]\w*$"  # names end up in combine datacards, which allow no others
+_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -26,7 +26,7 @@ class _Section(BaseModel):
 
 
 class MetadataBranch(_Section):
-    """Where a file holds its Σw(generated): a branch of a tree with one or more entries, summed once per file."""
+    """Where a file holds its Σw(generated): a branch of a tree, summed over its entries, once per file."""
 
     tree: str = "Runs"
     branch: str = "genEventSumw"
@@ -35,14 +35,16 @@ class MetadataBranch(_Section):
 class DatasetConfig(_Section):
     """Files of one origin.
 
-    Simulation needs a ``process``; its event weights are complete, or are multiplied by ``xsec`` × luminosity /
-    ``sum_of_weights``. Collision data have ``is_data: true`` and neither.
+    Simulation needs a ``process``; its event weights are complete, or are multiplied by ``xsec`` × luminosity
+    / ``sum_of_weights``. Collision data have ``is_data: true`` and neither.
     """
 
     files: tuple[str, ...] = Field(min_length=1, description="paths, globs or URLs")
     process: Name | None = None
     is_data: bool = False
-    xsec: Positive | None = Field(default=None, description="cross section, in the inverse unit of the luminosity")
+    xsec: Positive | None = Field(
+        default=None, description="cross section, in the inverse unit of the luminosity"
+    )
     sum_of_weights: Positive | MetadataBranch | None = None
     tree: str | None = None
 
@@ -55,26 +57,28 @@ class DatasetConfig(_Section):
         if self.process == DATA:
             raise ValueError(f"the process name {DATA!r} is kept for collision data")
         if (self.xsec is None) != (self.sum_of_weights is None):
-            raise ValueError("xsec and sum_of_weights go together; leave out both where the weight is complete")
+            raise ValueError(
+                "xsec and sum_of_weights go together; leave out both where the weight is complete"
+            )
         return self
 
 
 class FeatureConfig(_Section):
-    """A column of the ntuple (or one that the processor makes), and the value that means it does not exist."""
+    """A column of the ntuple, or one that the processor makes, and the value that means it does not exist."""
 
     name: str
     missing: float | None = None
 
 
 class ProcessorConfig(_Section):
-    """A class that takes the sink and ``options``: ``module:Class`` or ``file.py:Class`` (relative to the config)."""
+    """A class that takes the sink and ``options``: ``module:Class`` or ``file.py:Class``, from the config."""
 
     class_: str = Field(default="cortado.columnar:FlatNtuple", alias="class", pattern=r"^.+:\w+$")
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Constraints(_Section):
-    """What every category must hold: expected background, and effective simulated background events (Σw)²/Σw²."""
+    """What every category must hold: expected background, and effective simulated background events."""
 
     min_background: NotNegative = 10.0
     min_effective_events: NotNegative = 10.0
@@ -84,10 +88,12 @@ class FitConfig(_Section):
     """How the categories are trained."""
 
     steps: int = Field(default=300, ge=1)
-    starts: int = Field(default=8, ge=1)
+    starts: int = Field(default=4, ge=1)
     seed: int = Field(default=1, ge=0)
     folds: int = Field(default=2, ge=1, description="events are split into so many folds")
-    held_out: tuple[int, ...] | None = Field(default=None, description="folds not trained on; by default the last")
+    held_out: tuple[int, ...] | None = Field(
+        default=None, description="folds not trained on; by default the last"
+    )
 
     @model_validator(mode="after")
     def _folds_exist(self) -> FitConfig:
@@ -142,7 +148,9 @@ class Config(_Section):
         if unknown := [s for s in self.signals if s not in self.processes]:
             raise ValueError(f"signals {unknown} are not among the processes {list(self.processes)}")
         if set(self.processes) <= set(self.signals):
-            raise ValueError(f"every process is a signal ({list(self.processes)}); at least one must be background")
+            raise ValueError(
+                f"every process is a signal ({list(self.processes)}); at least one must be background"
+            )
         scaled = [name for name, d in self.datasets.items() if d.xsec is not None]
         if scaled and self.luminosity is None:
             raise ValueError(f"datasets {scaled} have a cross section, so luminosity must be given")
@@ -181,7 +189,7 @@ class Config(_Section):
 
 
 def load_config(path: str | Path) -> Config:
-    """Read and validate a configuration. Raises ``ConfigError`` with the field and the value of every mistake."""
+    """Read and validate a configuration. Raises ``ConfigError`` with field and value of every mistake."""
     path = Path(path)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -199,22 +207,29 @@ def parse_config(content: dict[str, Any], origin: str = "configuration") -> Conf
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        lines = [_sentence(e) for e in error.errors(include_url=False)]
-        raise ConfigError("\n".join(f"{origin}: {line}" for line in lines)) from error
+        raise ConfigError("\n".join(f"{origin}: {line}" for line in sentences(error))) from error
 
 
 def resolve_files(dataset: str, patterns: Sequence[str], base: Path) -> tuple[str, ...]:
-    """Sorted paths of a dataset's files; URLs stay as they are. Raises ``InputError`` if a pattern matches nothing."""
+    """Sorted paths of a dataset's files: names, globs (``**`` for any depth) or URLs, which stay as they are.
+
+    Raises ``InputError`` if a pattern matches nothing.
+    """
     files: set[str] = set()
     for pattern in patterns:
         if "://" in pattern:
             files.add(pattern)
             continue
-        matches = glob.glob(str(base / Path(pattern).expanduser()))
+        named = base / Path(pattern).expanduser()
+        if named.exists():  # a name may contain brackets
+            files.add(str(named))
+            continue
+        relative = str(Path(pattern).expanduser())
+        matches = glob.glob(relative, root_dir=base, recursive=True)  # noqa: PTH207 - it may be absolute
         if not matches:
             what = "no file matches" if glob.has_magic(pattern) else "there is no file"
             raise InputError(f"dataset {dataset!r}: {what} {pattern} in {base}")
-        files.update(str(Path(match)) for match in matches)
+        files.update(str(base / match) for match in matches)
     return tuple(sorted(files))
 
 
@@ -223,23 +238,15 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key, (key_node, _) in zip(keys, node.value, strict=True):
+    # The merge key << may bring in keys again, on purpose.
+    nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    keys = [loader.construct_object(key, deep=True) for key in nodes]
+    for key, key_node in zip(keys, nodes, strict=True):
         if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {key!r} is given twice", key_node.start_mark
+            )
     return loader.construct_mapping(node, deep=True)
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def _sentence(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key"
-    if error["type"] == "missing":
-        return f"{place}: is required"
-    value = error["input"]
-    shown = f" (got {value!r})" if isinstance(value, str | int | float | list | tuple | type(None)) else ""
-    return f"{place}: {message}{shown}" if place else f"{message}{shown}"

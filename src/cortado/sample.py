@@ -15,8 +15,8 @@ from cortado.archive import read_archive, write_archive
 from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError
-from cortado.events import clean
-from cortado.folds import fold_of
+from cortado.events import clean, missing_events
+from cortado.folds import chosen_folds, fold_of
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
 
@@ -31,8 +31,8 @@ _LARGEST_KEY = 2.0**53
 class Points:
     """A sample as a fit sees it: n places and the weight of P processes at each.
 
-    ``place`` (n, d) coordinates; ``sumw``, ``sumw2`` (P, n) float64; ``count`` (P, n); ``key`` (n, d) address of
-    the cell; ``mass`` (n,) Σ|w| over all processes.
+    ``place`` (n, d) coordinates; ``sumw``, ``sumw2`` (P, n) float64; ``count`` (P, n); ``key`` (n, d) address
+    of the cell; ``mass`` (n,) Σ|w| over all processes.
     """
 
     processes: tuple[str, ...]
@@ -52,14 +52,19 @@ class Points:
         return Yields(self.processes, sums(self.sumw), sums(self.sumw2), sums(self.count).astype(np.int64))
 
     def coarsened(self, limit: int) -> Points:
-        """These points merged, by doubling the cells, until there are at most ``limit`` of them."""
+        """These points merged, by doubling the cells, until there are at most ``limit`` ≥ 1 of them."""
+        if limit < 1:
+            raise ConfigError(f"limit must be at least 1, got {limit}")
         points = self
         while len(points.place) > limit:
             points = points._doubled()
         return points
 
     def _doubled(self) -> Points:
-        key, index = np.unique(self.key // 2, axis=0, return_inverse=True)
+        halved = self.key // 2
+        # Cells on either side of 0 never meet by doubling: once nothing else is left, they are put together.
+        halved = np.zeros_like(halved) if (halved == self.key).all() else halved
+        key, index = np.unique(halved, axis=0, return_inverse=True)
         index = index.reshape(-1)
 
         def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -67,10 +72,16 @@ class Points:
 
         mass = sums(self.mass[None])[0]
         # Places of weight zero count a little, so that every cell has a place.
-        weight = np.maximum(self.mass, 1e-9 * self.mass.mean())
+        weight = np.maximum(self.mass, 1e-9 * self.mass.mean() or 1.0)
         place = sums((self.place * weight[:, None]).T) / sums(weight[None])
         return Points(
-            self.processes, place.T, sums(self.sumw), sums(self.sumw2), sums(self.count).astype(np.int64), key, mass
+            self.processes,
+            place.T,
+            sums(self.sumw),
+            sums(self.sumw2),
+            sums(self.count).astype(np.int64),
+            key,
+            mass,
         )
 
 
@@ -100,6 +111,12 @@ class Sample:
     invalid: Counter[tuple[str, str]] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
 
+    def __post_init__(self) -> None:
+        if self.n_folds < 1:
+            raise ConfigError(f"n_folds must be at least 1, got {self.n_folds}")
+        if None in self.features.widths:
+            raise ConfigError(f"every coordinate needs a cell width, got {self.features.widths}")
+
     @classmethod
     def empty(cls, features: Features, n_folds: int = 2) -> Sample:
         """A sample without events: the identity of addition."""
@@ -117,7 +134,8 @@ class Sample:
     ) -> Sample:
         """A sample straight from arrays in memory: per process features (n, D) and weights (n,).
 
-        Weights are complete (Σw is the expected yield). Folds come from the position of an event in its array.
+        Weights are complete (Σw is the expected yield). Folds come from the position of an event in its
+        array.
 
         Raises
         ------
@@ -126,18 +144,25 @@ class Sample:
         """
         if not processes:
             raise InputError("from_arrays needs at least one process, got an empty mapping")
-        arrays = {p: (np.asarray(x, np.float64), np.asarray(w, np.float64)) for p, (x, w) in processes.items()}
+        arrays = {
+            p: (np.asarray(x, np.float64), np.asarray(w, np.float64)) for p, (x, w) in processes.items()
+        }
         for process, (x, w) in arrays.items():
             if x.ndim != 2 or w.shape != x.shape[:1]:
                 raise InputError(
-                    f"process {process!r}: features must have shape (n, D) and weights (n,), got {x.shape} and {w.shape}"
+                    f"process {process!r}: features must have shape (n, D) and weights (n,), "
+                    f"got {x.shape} and {w.shape}"
                 )
         depth = {x.shape[1] for x, _ in arrays.values()}
         if len(depth) > 1:
             raise InputError(f"all processes need the same number of features, got {sorted(depth)}")
-        columns = tuple(names or (f"x{i}" for i in range(depth.pop())))
+        n_features = depth.pop()
+        columns = tuple(f"x{i}" for i in range(n_features)) if names is None else tuple(names)
+        if len(columns) != n_features:
+            raise InputError(f"names must be one a feature, {n_features}, got {list(columns)}")
         features = Features.declare(columns, coordinates, missing)
-        features = features.with_widths_from(np.concatenate([x for x, _ in arrays.values()]))
+        together = np.concatenate([x for x, _ in arrays.values()])
+        features = features.with_widths_from(together[~missing_events(features, together)])
         sample = cls.empty(features, n_folds)
         for process, (x, w) in arrays.items():
             event_id = np.arange(len(w), dtype=np.uint64)
@@ -156,8 +181,8 @@ class Sample:
     ) -> Sample:
         """The sample of n events of one dataset, channel and variation (``source``; its fold is not used).
 
-        ``x`` (n, D) features as they stand in the ntuple, ``weight`` (n,), ``event_id`` (n,) integers from which
-        the folds come. Events with a missing or non-finite feature are counted, not used.
+        ``x`` (n, D) features as they stand in the ntuple, ``weight`` (n,), ``event_id`` (n,) integers from
+        which the folds come. Events with a missing or non-finite feature are counted, not used.
         """
         events = clean(features, x, weight)
         fold = fold_of(event_id, len(events.x), n_folds)[events.usable]
@@ -165,8 +190,9 @@ class Sample:
         key = np.floor(u / np.array(features.widths, np.float64))
         if key.size and np.abs(key).max() >= _LARGEST_KEY:
             raise InputError(
-                f"dataset {source.dataset!r}: a value of {features.labels} is more than {_LARGEST_KEY:.0e} cell widths "
-                f"{features.widths} from zero; declare it missing, or choose larger widths"
+                f"dataset {source.dataset!r}: a value of {list(features.labels)} is more than "
+                f"{_LARGEST_KEY:.0e} cell widths {list(features.widths)} from zero; "
+                "declare it missing, or choose larger widths"
             )
         cells = Cells.from_events(source, fold, key.astype(np.int64), events.weight[events.usable], u)
         invalid = Counter({(source.dataset, name): n for name, n in events.invalid.items()})
@@ -177,7 +203,9 @@ class Sample:
         if not isinstance(other, Sample):
             return NotImplemented
         if self.features != other.features or self.n_folds != other.n_folds:
-            raise InputError("samples of different features, coordinates, cell widths or folds cannot be added")
+            raise InputError(
+                "samples of different features, coordinates, cell widths or folds cannot be added"
+            )
         return replace(
             self,
             cells=self.cells + other.cells,
@@ -191,12 +219,12 @@ class Sample:
         return tuple(sorted({s.dataset for s in self.cells.sources}))
 
     def checked(self, expected: Collection[str]) -> Sample:
-        """This sample, if every event was usable and every expected dataset has events; else ``InputError``."""
+        """This sample, if every event was usable and every expected dataset has some; else ``InputError``."""
         if self.invalid:
             listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(self.invalid.items()))
             raise InputError(
-                f"feature values that are not finite numbers (after removing declared missing values): {listing}; "
-                "declare the value that means 'missing', or drop such events in the processor"
+                "feature values that are not finite numbers (after removing declared missing values): "
+                f"{listing}; declare the value that means 'missing', or drop such events in the processor"
             )
         if empty := sorted(set(expected) - set(self.processes)):
             raise InputError(f"no event with all features was selected in: {', '.join(map(repr, empty))}")
@@ -211,20 +239,28 @@ class Sample:
         return sample.without_negative_processes()
 
     def without_negative_processes(self) -> Sample:
-        """This sample, if every process has a positive total weight; else ``InputError``."""
-        for process in self.processes:
-            total = self.cells.select(lambda s, p=process: s.dataset == p).sums[:, SUMW].sum()  # type: ignore[misc]
+        """This sample, if every process has a positive nominal total weight; else ``InputError``."""
+        nominal = self.cells.select(lambda s: s.variation == NOMINAL).relabel(lambda s: Source(s.dataset))
+        totals = np.bincount(nominal.source, weights=nominal.sums[:, SUMW], minlength=len(nominal.sources))
+        for source, total in zip(nominal.sources, totals, strict=True):
             if not total > 0:
-                raise InputError(f"process {process!r} has a total weight of {total:.6g}; it must be positive")
+                raise InputError(
+                    f"process {source.dataset!r} has a total weight of {total:.6g}; it must be positive"
+                )
         return self
 
     def points(
         self, folds: Collection[int] | None = None, *, channel: str = "SR", variation: str = NOMINAL
     ) -> Points:
-        """The cells of some folds (all by default), scaled to the full luminosity by n_folds / len(folds)."""
-        chosen = range(self.n_folds) if folds is None else folds
-        if not chosen or not set(chosen) <= set(range(self.n_folds)):
-            raise ConfigError(f"folds must be some of 0 … {self.n_folds - 1}, got {list(chosen)}")
+        """The cells of some folds (all by default), scaled to the full luminosity by n_folds / len(folds).
+
+        Raises ``ConfigError`` for unknown folds, ``InputError`` for a channel or variation without events.
+        """
+        chosen = chosen_folds(folds, self.n_folds)
+        if (channel, variation) not in (
+            known := sorted({(s.channel, s.variation) for s in self.cells.sources})
+        ):
+            raise InputError(f"no events of channel {channel!r}, variation {variation!r}; there are {known}")
         cells = self.cells.select(
             lambda s: s.channel == channel and s.variation == variation and s.fold in chosen
         ).relabel(lambda s: Source(s.dataset))
@@ -235,18 +271,28 @@ class Sample:
         key, index = np.unique(cells.key, axis=0, return_inverse=True)
         index = index.reshape(-1)
         n = len(key)
-        absolute = np.bincount(index, weights=cells.sums[:, SUMABSW], minlength=n)
+        absolute: Floats = np.bincount(index, weights=cells.sums[:, SUMABSW], minlength=n).astype(np.float64)
         widths = np.array(self.features.widths, np.float64)
         place = (key + 0.5) * widths
-        moments = np.column_stack([np.bincount(index, weights=m, minlength=n) for m in cells.sums[:, MOMENTS:].T])
+        moments = np.column_stack(
+            [np.bincount(index, weights=m, minlength=n) for m in cells.sums[:, MOMENTS:].T]
+        )
         weighted = absolute > 0
         place[weighted] = moments[weighted] / absolute[weighted, None]
         table = np.zeros((3, len(self.processes), n))
         row = np.array([self.processes.index(s.dataset) for s in cells.sources], np.int64)[cells.source]
-        for target, values in zip(table, (cells.sums[:, SUMW], cells.sums[:, SUMW2], cells.count), strict=True):
+        for target, values in zip(
+            table, (cells.sums[:, SUMW], cells.sums[:, SUMW2], cells.count), strict=True
+        ):
             target[row, index] = values
         return Points(
-            self.processes, place, table[0] * scale, table[1] * scale**2, table[2].astype(np.int64), key, absolute
+            self.processes,
+            place,
+            table[0] * scale,
+            table[1] * scale**2,
+            table[2].astype(np.int64),
+            key,
+            absolute * scale,
         )
 
     def save(self, path: str | Path) -> None:

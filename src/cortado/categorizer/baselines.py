@@ -7,15 +7,15 @@ import numpy as np
 from cortado.categorizer.categorizer import Categorizer
 from cortado.categorizer.rules import ArgmaxRule, GridRule
 from cortado.coordinates import Coordinates, Features, Identity, Linear, LogRatio
+from cortado.errors import ConfigError
 
 
-def equidistant(
-    features: Features, n_categories: int, ranges: dict[str, tuple[float, float]]
-) -> Categorizer:
+def equidistant(features: Features, n_categories: int, ranges: dict[str, tuple[float, float]]) -> Categorizer:
     """Equally wide bins of the features themselves, at most ``n_categories`` altogether.
 
-    Softmax scores are binned in the last one, the background's; other scores over [0, 1]; every other feature over
-    ``ranges`` (for a linear coordinate, its own range). With several axes, a grid as even as possible.
+    Softmax scores are binned in the last one, the background's; other scores over [0, 1]; every other feature
+    over ``ranges`` (for a linear coordinate, its own range). With several axes, a grid as even as possible.
+    Raises ``ConfigError`` for less than one category, or where ``ranges`` lacks a feature.
     """
     axes = {name: span for group in features.coordinates for name, span in _axes(group, ranges).items()}
     bins = dict(zip(axes, even_factors(n_categories, len(axes)), strict=True))
@@ -24,7 +24,7 @@ def equidistant(
 
 
 def argmax_projections(features: Features, n_categories: int) -> Categorizer | None:
-    """The class of the largest softmax score, each signal class in equidistant bins of its score; None without softmax.
+    """The class of the largest softmax score, each signal class in equidistant bins; None without softmax.
 
     One bin for the background class (the last score) and n for each of the others, from 1/C to 1, with n the
     smallest number that gives at least ``n_categories`` in total.
@@ -40,6 +40,8 @@ def argmax_projections(features: Features, n_categories: int) -> Categorizer | N
 
 def even_factors(n: int, axes: int) -> tuple[int, ...]:
     """Numbers of bins along ``axes`` axes, differing by at most one, with the largest product ≤ n."""
+    if n < 1:
+        raise ConfigError(f"the number of categories must be at least 1, got {n}")
     low = 1
     while (low + 1) ** axes <= n:
         low += 1
@@ -53,6 +55,8 @@ def _axes(group: Coordinates, ranges: dict[str, tuple[float, float]]) -> dict[st
     if isinstance(group, Linear):
         return dict.fromkeys(group.features, group.range)
     if isinstance(group, Identity):
+        if without := [name for name in group.features if name not in ranges]:
+            raise ConfigError(f"ranges must hold every feature without one; {without} have none")
         return {name: ranges[name] for name in group.features}
     return dict.fromkeys(group.features, (0.0, 1.0))
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cortado._version import __version__
 from cortado.categorizer.rules import Rule
 from cortado.coordinates import Features
-from cortado.errors import InputError
+from cortado.errors import ConfigError, InputError, sentences
 from cortado.events import feature_array, missing_events
 from cortado.files import write_text
 
@@ -30,7 +30,9 @@ class Training(BaseModel):
     n_folds: int = 1
     folds: tuple[int, ...] = (0,)
     seed: int | None = None
-    objective: float | None = Field(default=None, description="of the hard categories, on the training folds' cells")
+    objective: float | None = Field(
+        default=None, description="of the hard categories, on the training folds' cells"
+    )
 
 
 class Categorizer(BaseModel):
@@ -60,7 +62,8 @@ class Categorizer(BaseModel):
     def _fits_together(self) -> Categorizer:
         if self.rule.dimensions != self.features.dimensions:
             raise ValueError(
-                f"the rule has {self.rule.dimensions} coordinates, the features give {self.features.dimensions}"
+                f"the rule has {self.rule.dimensions} coordinates, "
+                f"the features give {self.features.dimensions}"
             )
         if len(self.labels) != self.n_categories or len(set(self.labels)) != self.n_categories:
             raise ValueError(f"labels must be {self.n_categories} distinct names, got {list(self.labels)}")
@@ -79,15 +82,20 @@ class Categorizer(BaseModel):
         Parameters
         ----------
         features
-            An (n, D) array in the declared order, or a mapping or awkward record array with the declared names.
+            An (n, D) array in the declared order, or a mapping or awkward record array with the declared
+            names.
         invalid
             What to do about features that are not finite numbers: raise ``InputError``, or give −1.
         """
+        if invalid not in ("raise", "uncategorised"):
+            raise ConfigError(f"invalid must be 'raise' or 'uncategorised', got {invalid!r}")
         x = feature_array(self.features, features)
         missing = missing_events(self.features, x)
         finite = np.isfinite(x).all(axis=1)
         if invalid == "raise" and not (finite | missing).all():
-            raise InputError(f"{np.count_nonzero(~finite & ~missing)} of {len(x)} events have features that are not finite")
+            raise InputError(
+                f"{np.count_nonzero(~finite & ~missing)} of {len(x)} events have features that are not finite"
+            )
         return self.assign(x, finite & ~missing)
 
     def assign(self, x: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -114,8 +122,8 @@ class Categorizer(BaseModel):
         try:
             return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"cannot read the categorizer {path}: {error}") from error
+            raise InputError(f"cannot read the categorizer {path}: {error.strerror}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(p) for p in first["loc"]) or "the file"
-            raise InputError(f"{path} is not a valid categorizer: {place}: {first['msg']}") from error
+            raise InputError(f"{path} is not a valid categorizer: {'; '.join(sentences(error))}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not a valid categorizer: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -46,12 +48,16 @@ class GaussianMixtureRule(_Rule):
         k, d = len(self.weights), len(self.means[0]) if self.means else 0
         shapes = (np.shape(self.weights), np.shape(self.means), np.shape(self.covariances))
         if shapes != ((k,), (k, d), (k, d, d)) or d < 1:
-            raise ValueError(f"weights, means and covariances must have shapes (K,), (K, d), (K, d, d), got {shapes}")
+            raise ValueError(
+                f"weights, means and covariances must have shapes (K,), (K, d), (K, d, d), got {shapes}"
+            )
         if min(self.weights) <= 0 or abs(sum(self.weights) - 1) > 1e-9:
             raise ValueError(f"weights must be positive and sum to 1, got {self.weights}")
         for index, covariance in enumerate(self.covariances):
-            if not np.allclose(covariance, np.transpose(covariance)) or np.linalg.eigvalsh(covariance).min() <= 0:
-                raise ValueError(f"covariances[{index}] must be symmetric and positive definite, got {covariance}")
+            if not _positive_definite(np.array(covariance)):
+                raise ValueError(
+                    f"covariances[{index}] must be symmetric and positive definite, got {covariance}"
+                )
         return self
 
     @property
@@ -73,8 +79,21 @@ class GaussianMixtureRule(_Rule):
             np.argmax(scores, axis=1, out=category[start : start + _BLOCK])
         return category
 
+    def select(self, order: Sequence[int]) -> GaussianMixtureRule:
+        """The rule with some of the components, in the given order; the others' regions fall to these."""
+        weights = np.array(self.weights)[list(order)]
+        return GaussianMixtureRule(
+            weights=tuple(map(float, weights / weights.sum())),
+            means=tuple(self.means[k] for k in order),
+            covariances=tuple(self.covariances[k] for k in order),
+        )
+
+    def without(self, category: int) -> GaussianMixtureRule:
+        """The rule without one category, whose region falls to its neighbours."""
+        return self.select([k for k in range(self.n_categories) if k != category])
+
     def _quadratic(self) -> tuple[Floats, Floats]:
-        """Coefficients (1 + d + d(d+1)/2, K) of the log-densities in (1, z, z_i z_j), and the centre of z (d,)."""
+        """Coefficients (1 + d + d(d+1)/2, K) of the log-densities in (1, z, z_i z_j), and the centre (d,)."""
         means = np.array(self.means)
         centre = means.mean(axis=0)
         upper = np.triu_indices(self.dimensions)
@@ -88,8 +107,14 @@ class GaussianMixtureRule(_Rule):
         return np.column_stack(columns), centre
 
 
+def _positive_definite(matrix: Floats) -> bool:
+    """Whether a (d, d) matrix is symmetric, up to rounding, and positive definite."""
+    asymmetry = np.abs(matrix - matrix.T).max()
+    return bool(asymmetry <= 1e-9 * np.abs(matrix).max() and np.linalg.eigvalsh(matrix).min() > 0)
+
+
 def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
-    if any(low >= high for low, high in zip(edges, edges[1:], strict=False)):
+    if any(low >= high for low, high in pairwise(edges)):
         raise ValueError(f"edges must increase, got {edges}")
     return edges
 
@@ -97,8 +122,8 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
 class GridRule(_Rule):
     """Bins along each coordinate and their Cartesian product, the last coordinate running fastest.
 
-    ``edges`` are the inner edges along each coordinate; the outer bins are open. A value on an edge belongs to the
-    upper bin.
+    ``edges`` are the inner edges along each coordinate; the outer bins are open. A value on an edge belongs
+    to the upper bin.
     """
 
     kind: Literal["grid"] = "grid"

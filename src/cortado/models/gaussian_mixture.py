@@ -13,6 +13,9 @@ from cortado.models.tensorflow import bijectors, distributions, tf
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_LEAST_VARIANCE = 0.05  # of a component at the start, in units of the sample's variance
 
 
 class GaussianMixture:
@@ -34,19 +37,26 @@ class GaussianMixture:
         self._tril = bijectors.FillScaleTriL(diag_bijector=bijectors.Exp(), diag_shift=None)
         self._built = False
 
-    def initialise(self, points: Points, signals: tuple[str, ...], rng: np.random.Generator) -> None:
-        """Start from data: components at places drawn where the signals are, as wide as the sample over K^(1/d)."""
-        weight = np.abs(points.sumw).sum(axis=0)
-        location = np.average(points.place, axis=0, weights=weight)
-        scale = np.sqrt(np.average((points.place - location) ** 2, axis=0, weights=weight))
+    def initialise(self, points: Points, category: Integers, importance: Floats) -> None:
+        """Start near a partition: each component has mean and covariance of its points, weighted by importance.
+
+        ``category`` (n,) and ``importance`` (n,) ≥ 0, of every point.
+        """
+        mass = np.maximum(points.mass, 1e-12 * points.mass.max())
+        location = np.average(points.place, axis=0, weights=mass)
+        scale = np.sqrt(np.average((points.place - location) ** 2, axis=0, weights=mass))
         self._location, self._scale = location, np.where(scale > 0, scale, 1.0)
         z = (points.place - self._location) / self._scale
-        d = z.shape[1]
-        means = _spread(z, _interest(points, signals), self.n_categories, rng)
-        width = np.full(d, np.log(self.n_categories ** (-1.0 / d)))
-        raw = np.zeros((self.n_categories, d, d))
-        raw[:, np.arange(d), np.arange(d)] = np.exp(width)
-        self._assign(np.zeros(self.n_categories), means, np.asarray(self._tril.inverse(tf.constant(raw))))
+        means, trils = [], []
+        for k in range(self.n_categories):
+            weight = np.where(category == k, importance, 0.0)
+            weight = weight if weight.sum() > 0 else importance
+            mean = np.average(z, axis=0, weights=weight)
+            covariance = np.einsum("n,ni,nj->ij", weight / weight.sum(), z - mean, z - mean)
+            means.append(mean)
+            trils.append(np.linalg.cholesky(covariance + _LEAST_VARIANCE * np.eye(z.shape[1])))
+        raw_scale = self._tril.inverse(tf.constant(np.array(trils), tf.float64))
+        self._assign(np.zeros(self.n_categories), np.array(means), np.asarray(raw_scale))
 
     def _assign(self, logits: Floats, means: Floats, raw_scale: Floats) -> None:
         if self._built:
@@ -107,18 +117,3 @@ class GaussianMixture:
             covariances=tuple(tuple(tuple(map(float, r)) for r in c) for c in covariances),
         )
 
-
-def _interest(points: Points, signals: tuple[str, ...]) -> Floats:
-    """(n,) where components may start: the signals, each with the same total."""
-    rows = [points.processes.index(name) for name in signals] or range(len(points.processes))
-    shares = [np.clip(points.sumw[r], 0, None) for r in rows]
-    return np.sum([s / s.sum() for s in shares], axis=0)
-
-
-def _spread(z: Floats, weight: Floats, n: int, rng: np.random.Generator) -> Floats:
-    """(n, d) places drawn by weight, far from one another (k-means++, Arthur and Vassilvitskii, SODA 2007)."""
-    chosen = [z[rng.choice(len(z), p=weight / weight.sum())]]
-    for _ in range(n - 1):
-        distance = np.min([((z - c) ** 2).sum(axis=1) for c in chosen], axis=0) * weight
-        chosen.append(z[rng.choice(len(z), p=distance / distance.sum())])
-    return np.array(chosen)

@@ -19,8 +19,13 @@ from cortado.report import fit_rows, significance_table, to_text
 from cortado.sample import Points, Sample
 from cortado.training.order import ordered_rule
 from cortado.training.schedules import Cosine, Exponential
+from cortado.training.starts import Start, partition_start
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+_IMITATION_STEPS, _IMITATION_RATE = 150, 0.05
+_LEAST_MEMBERSHIP = 1e-30
+
 Progress = Callable[[int, int, float | None], None]
 
 
@@ -33,8 +38,8 @@ class Model(Protocol):
     def trainable_variables(self) -> list[Any]:
         """Variables to change."""
 
-    def initialise(self, points: Points, signals: tuple[str, ...], rng: np.random.Generator) -> None:
-        """A start from data."""
+    def initialise(self, points: Points, category: Integers, importance: Floats) -> None:
+        """A start near a partition of points: their category (n,), and how much each matters (n,)."""
 
     def memberships(self, u: Any, sharpness: Any) -> Any:
         """(n, K) soft category memberships at coordinates u (n, d)."""
@@ -76,7 +81,7 @@ class FitResult:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """The best hard categories so far."""
+    """Hard categories, and what they are worth."""
 
     rule: Rule
     value: float
@@ -98,7 +103,7 @@ def fit(
     held_out: Sequence[int] | None = None,
     steps: int = 300,
     starts: int = 4,
-    learning_rate: Callable[[float], float] = Cosine(0.1, 0.01),
+    learning_rate: Callable[[float], float] = Cosine(0.05, 0.005),
     temperature: Callable[[float], float] = Exponential(1.0, 0.05),
     evaluate_every: int = 10,
     max_cells: int = 10_000,
@@ -122,7 +127,7 @@ def fit(
     held_out
         Folds kept out of the training; by default the last of several.
     steps, starts
-        Gradient steps from each of several random starts.
+        Gradient steps from each of several starts, hard partitions of the cells from random beginnings.
     learning_rate, temperature
         Functions of the progress 0 … 1.
     evaluate_every
@@ -151,9 +156,11 @@ def fit(
     best: _State | None = None
     trainer: _Trainer | None = None
     for start, generator in enumerate(np.random.default_rng(seed).spawn(starts)):
-        model.initialise(coarse, goal.signals, generator)
+        beginning = partition_start(coarse, goal, model.n_categories, generator)
+        model.initialise(beginning.points, beginning.category, beginning.importance)
         trainer = trainer or _Trainer(model, coarse, goal)
         trainer.restart()
+        trainer.imitate(beginning)
         for step in range(steps):
             fraction = step / max(steps - 1, 1)
             soft = trainer.step(temperature(fraction), learning_rate(fraction))
@@ -199,9 +206,14 @@ def _check_signals(goal: Objective, points: Points, n_categories: int) -> None:
 
 
 def _evaluate(model: Model, points: Points, goal: Objective) -> _State:
+    """The hard categories of the model, without those that miss a floor, and what they are worth."""
     rule = model.freeze()
-    yields = points.yields(rule.assign(points.place), rule.n_categories)
-    return _State(rule, goal.value(yields), float(goal.shortfall(yields).sum()))
+    while True:
+        yields = points.yields(rule.assign(points.place), rule.n_categories)
+        shortfall = goal.shortfall(yields)
+        if not shortfall.any() or rule.n_categories == 1:
+            return _State(rule, goal.value(yields), float(shortfall.sum()))
+        rule = rule.without(int(np.argmax(shortfall)))
 
 
 class _Trainer:
@@ -216,12 +228,30 @@ class _Trainer:
         self._optimizer = keras.optimizers.Adam()
         self._optimizer.build(model.trainable_variables)
         self._fresh = [tf.identity(v) for v in self._optimizer.variables]
-        self._step = tf.function(self._take_step, jit_compile=False)
+        self._step = tf.function(self._take_step)
+        self._imitation = tf.function(self._imitate)
 
     def restart(self) -> None:
         """Forget the momenta of an earlier start."""
         for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
+
+    def imitate(self, start: Start) -> None:
+        """Bring the model close to a partition, by cross entropy weighted with how much each point matters."""
+        labels = tf.one_hot(start.category, self._model.n_categories, dtype=tf.float64)
+        targets = labels * tf.constant(start.importance, tf.float64)[:, None]
+        place = tf.constant(start.points.place, tf.float64)
+        for _ in range(_IMITATION_STEPS):
+            self._imitation(place, targets)
+        self.restart()
+
+    def _imitate(self, place: Any, targets: Any) -> None:
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            memberships = self._model.memberships(place, tf.ones((), tf.float64))
+            loss = -tf.reduce_sum(targets * tf.math.log(memberships + _LEAST_MEMBERSHIP))
+        self._optimizer.learning_rate.assign(_IMITATION_RATE)
+        self._optimizer.apply(tape.gradient(loss, variables), variables)
 
     def step(self, temperature: float, learning_rate: float) -> float:
         """One step up; returns the soft objective before it."""

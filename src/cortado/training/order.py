@@ -20,12 +20,7 @@ def ordered_rule(rule: Rule, points: Points, objective: Objective) -> Rule:
     else:
         rank = list(_importance(rule, points, objective)[occupied])
     order = occupied[np.argsort(rank, kind="stable")]
-    weights = np.array(rule.weights)[order]
-    return GaussianMixtureRule(
-        weights=tuple(map(float, weights / weights.sum())),
-        means=tuple(rule.means[k] for k in order),
-        covariances=tuple(rule.covariances[k] for k in order),
-    )
+    return rule.select([int(k) for k in order])
 
 
 def _importance(rule: Rule, points: Points, objective: Objective) -> np.ndarray:
