@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from cortado.figures import figure_style, write_figures
 from cortado.plotting import category_map, ratio, significance, stack
 from cortado.plotting.maps import category_colours
 from cortado.plotting.stack import round_scale
+from cortado.report import SchemeRow
 from cortado.templates import Templates, templates_from_arrays
 
 SIGNALS = ["ggH", "qqH"]
@@ -324,16 +325,18 @@ def test_colours_brighten_with_the_category(n_categories):
 # Significances
 
 
-@dataclass(frozen=True)
-class Row:
-    scheme: str
-    events: str
-    combined: float
-    combined_uncertainty: float
-
-
 ROWS = [
-    Row(scheme, events, value + 0.1 * shift, 0.05)
+    SchemeRow(
+        scheme=scheme,
+        n_categories=10,
+        events=events,
+        significances={"ggH": value},
+        combined=value + 0.1 * shift,
+        combined_uncertainty=0.05,
+        min_background=10.0,
+        min_effective_events=100.0,
+        without_background=[],
+    )
     for scheme, value in [("learned", 1.4), ("equidistant", 1.1), ("argmax", 0.9)]
     for shift, events in enumerate(["training", "held-out", "all"])
 ]
@@ -342,7 +345,7 @@ ROWS = [
 def test_bars_hold_the_significances(axes):
     significance(ROWS, ax=axes)
     for events in ("training", "held-out", "all"):
-        (bars,) = [c for c in axes.containers if c.get_label() == f"{events} events"]
+        (bars,) = [c for c in axes.containers if c.get_label() == events]
         of_kind = [row for row in ROWS if row.events == events]
         np.testing.assert_allclose([bar.get_width() for bar in bars], [row.combined for row in of_kind])
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["learned", "equidistant", "argmax"]

@@ -1,7 +1,7 @@
 """Cortado: event categories that make the expected result of a fit as good as it can be.
 
-``import cortado`` does not import TensorFlow; the names that need it (``fit`` and the models) are loaded when first
-used.
+``import cortado`` does not import TensorFlow; the names that need it (``fit`` and the models) are loaded when
+first used.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from cortado.errors import InputError
 from cortado.files import write_whole
 
 _ARRAYS = ("source", "key", "sums", "count")
+# What numpy, zipfile and json raise for a file that is absent, truncated, damaged or something else.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
-def write_archive(path: str | Path, kind: str, header: Mapping[str, Any], tables: Mapping[str, Cells]) -> None:
-    """Write tables and what describes them, whole or not at all. ``kind`` names the format and its version."""
+def write_archive(
+    path: str | Path, kind: str, header: Mapping[str, Any], tables: Mapping[str, Cells]
+) -> None:
+    """Write tables and a header, whole or not at all. ``kind`` names the format and its version."""
     described = {
         "format": kind,
         "tables": {name: [list(s) for s in cells.sources] for name, cells in tables.items()},
@@ -35,7 +40,7 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
     Raises ``InputError`` if the file cannot be read or is of another kind.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             if header["format"] != kind:
                 raise InputError(f"{path}: format must be {kind!r}, got {header['format']!r}")
@@ -45,6 +50,6 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
             }
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} is not a file of format {kind!r}: {error}") from error
     return header, tables

@@ -7,7 +7,7 @@ the same events are equal however the events were cut into chunks (counts exactl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -116,8 +116,9 @@ class Cells:
             return NotImplemented
         if self.key.shape[1:] != other.key.shape[1:] or self.sums.shape[1:] != other.sums.shape[1:]:
             raise InputError(
-                "cells of different shape cannot be added: "
-                f"{self.key.shape[1]} and {other.key.shape[1]} coordinates"
+                "cells of different shape cannot be added: addresses of "
+                f"{self.dimensions} and {other.dimensions} integers, "
+                f"{self.sums.shape[1]} and {other.sums.shape[1]} sums"
             )
         sources = tuple(sorted({*self.sources, *other.sources}))
         parts = [_rows_under(part, sources) for part in (self, other)]
@@ -125,7 +126,10 @@ class Cells:
         return _from_address(sources, address, sums, count)
 
     def relabel(self, rename: Callable[[Source], Source], factor: Mapping[str, float] | None = None) -> Cells:
-        """Rename the sources, merging those that get one name; first scale the weights of a dataset by ``factor`` > 0."""
+        """Rename the sources, merging those that get one name.
+
+        ``factor`` > 0, by dataset, scales the weights first.
+        """
         scale = np.array([1.0 if factor is None else factor[s.dataset] for s in self.sources])
         sums = self.sums.copy()
         if len(scale):
@@ -159,14 +163,6 @@ class Cells:
         return replace(self, sums=self.sums[:, :MOMENTS])
 
 
-def merge(parts: Iterable[Cells], empty: Cells) -> Cells:
-    """The sum of many tables at once."""
-    total = empty
-    for part in parts:
-        total = total + part
-    return total
-
-
 def _rows_under(part: Cells, sources: tuple[Source, ...]) -> tuple[Integers, Floats, Integers]:
     index = np.array([sources.index(s) for s in part.sources], np.int64)
     source = index[part.source] if len(index) else part.source
@@ -185,7 +181,8 @@ def _sum_by_address(
     if not len(address):
         return address, np.zeros((0, len(columns))), count
     low = address.min(axis=0)
-    span = [int(s) for s in address.max(axis=0) - low + 1]
+    # Python integers: the span of distant addresses does not fit 64 bits.
+    span = [int(last) - int(first) + 1 for first, last in zip(low, address.max(axis=0), strict=True)]
     size = 1
     for s in span:
         size *= s
@@ -204,10 +201,10 @@ def _sum_by_address(
     return unique, sums, counts
 
 
-def _bincounts(
-    index: Integers, size: int, columns: list[Floats], count: Integers
-) -> tuple[Floats, Integers]:
-    sums = np.column_stack([np.bincount(index, weights=c, minlength=size) for c in columns])
+def _bincounts(index: Integers, size: int, columns: list[Floats], count: Integers) -> tuple[Floats, Integers]:
+    sums = np.column_stack([np.bincount(index, weights=c, minlength=size) for c in columns]).astype(
+        np.float64
+    )
     # Sums of counts are exact in float64 up to 2⁵³ events a cell.
     counts = np.bincount(index, weights=count, minlength=size).astype(np.int64)
     return sums, counts

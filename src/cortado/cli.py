@@ -1,24 +1,39 @@
-"""The command line. Exit status: 0 done, 1 a defect of cortado, 2 configuration, 3 input, 4 output, 5 training, 130 interrupted."""
+"""The command line.
+
+Exit status: 0 done, 1 a defect of cortado, 2 configuration or usage, 3 input, 4 output, 5 training,
+130 interrupted.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cortado._version import __version__
-from cortado.errors import CortadoError
+from cortado.errors import CortadoError, OutputError
 from cortado.files import write_text
 
 INTERRUPTED = 130
+
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+# Information, warning or error: "I0000 00:00:…", or the older "2025-01-01 00:00:00.000000: I …".
+_STARTUP_MESSAGE = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog"
+    rb"|[IWE]\d{4} \d\d:\d\d:\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -30,14 +45,18 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier run in the output folder.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Start a local dask cluster with so many processes.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Start a local dask cluster with so many processes.")
+]
 Scheduler = Annotated[str | None, typer.Option("--scheduler", help="Address of a running dask scheduler.")]
 ChunkSize = Annotated[int, typer.Option("--chunk-size", min=1, help="Entries read at a time.")]
 Details = Annotated[bool, typer.Option("--traceback", help="Show where an error comes from.")]
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
     if version:
         print(f"cortado {__version__}")
         raise typer.Exit
@@ -47,15 +66,17 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
 def run(
     config: Annotated[Path, typer.Argument(help="Configuration of the job (YAML).")],
     output: Out,
-    base: Annotated[Path | None, typer.Option("--base", help="Folder that relative paths of ntuples start from.")] = None,
+    base: Annotated[
+        Path | None, typer.Option("--base", help="Folder that relative paths of ntuples start from.")
+    ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
     chunk_size: ChunkSize = 200_000,
     force: Force = False,
-    traceback: Details = False,
+    show_traceback: Details = False,
 ) -> None:
     """Do the whole job: ntuples in, categories, templates and fit inputs out."""
-    with _errors_in_one_line(traceback):
+    with _errors_in_one_line(show_traceback):
         _run(config, output, base, workers, scheduler, chunk_size, force)
 
 
@@ -67,21 +88,20 @@ def demo(
     scheduler: Scheduler = None,
     chunk_size: ChunkSize = 200_000,
     force: Force = False,
-    traceback: Details = False,
+    show_traceback: Details = False,
 ) -> None:
-    """Write the three-class toy as ROOT ntuples and do the whole job on them, with 5, 10 and 20 categories."""
-    with _errors_in_one_line(traceback):
-        from cortado import toys
-
-        ntuples = output / "ntuples"
-        if force or not _is_complete(ntuples, seed):
-            console = Console()
-            console.print(f"[bold]Toy ntuples[/] in {ntuples}")
-            toys.write_ntuples(ntuples, seed)
-            write_text(ntuples / "seed.txt", f"{seed}\n")
-        config = output / "config.yaml"
-        write_text(config, resources.files("cortado").joinpath("demo.yaml").read_text(encoding="utf-8"))
-        _run(config, output / "results", ntuples, workers, scheduler, chunk_size, force)
+    """Write the three-class toy as ROOT ntuples and do the whole job on them, with K = 5, 10 and 20."""
+    with _errors_in_one_line(show_traceback):
+        _prepare_demo(output, seed, force)
+        _run(
+            output / "config.yaml",
+            output / "results",
+            output / "ntuples",
+            workers,
+            scheduler,
+            chunk_size,
+            force,
+        )
 
 
 def main() -> None:
@@ -89,9 +109,38 @@ def main() -> None:
     app()
 
 
-def _is_complete(ntuples: Path, seed: int) -> bool:
+def _prepare_demo(output: Path, seed: int, force: bool) -> None:
+    """The toy ntuples and the configuration of the demo, unless they are there already."""
+    from cortado import toys
+
+    ntuples, config = output / "ntuples", output / "config.yaml"
     marker = ntuples / "seed.txt"
-    return marker.is_file() and marker.read_text(encoding="utf-8").strip() == str(seed)
+    written = marker.read_text(encoding="utf-8").strip() if marker.is_file() else None
+    if not force:
+        _refuse_other_use(output, written, seed)
+    if force or written is None:
+        Console().print(f"[bold]Toy ntuples[/] in {escape(str(ntuples))}", soft_wrap=True)
+        marker.unlink(missing_ok=True)
+        toys.write_ntuples(ntuples, seed)
+        write_text(marker, f"{seed}\n")
+    write_text(config, resources.files("cortado").joinpath("demo.yaml").read_text(encoding="utf-8"))
+
+
+def _refuse_other_use(output: Path, written: str | None, seed: int) -> None:
+    try:
+        others = sorted({p.name for p in output.iterdir()} - {"ntuples", "config.yaml", "results"})
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error.strerror}") from error
+    if others:
+        raise OutputError(
+            f"{output} holds {others[0]!r} and is not the folder of a demo; choose another, or use --force"
+        )
+    if written is not None and written != str(seed):
+        raise OutputError(
+            f"{output} holds the demo of seed {written}, not {seed}; choose another folder, or use --force"
+        )
 
 
 def _run(
@@ -103,7 +152,6 @@ def _run(
     chunk_size: int,
     force: bool,
 ) -> None:
-    _quiet_tensorflow()
     from cortado import workflow
     from cortado.columnar import open_executor
     from cortado.config import load_config
@@ -122,8 +170,8 @@ def _run(
             console.print(f"Only {result.n_learned[n]} of {n} categories hold events.")
     if lost := {p: y for p, y in result.uncategorised.items() if y}:
         listing = ", ".join(f"{process} {value:.4g}" for process, value in lost.items())
-        console.print(f"Yield without a category (a feature does not exist): {listing}")
-    console.print(f"Results are in {result.folder}")
+        console.print(f"Yield without a category (a feature does not exist): {listing}", soft_wrap=True)
+    console.print(f"Results are in {escape(str(result.folder))}", soft_wrap=True)
 
 
 def _display(console: Console) -> Any:
@@ -138,10 +186,16 @@ def _display(console: Console) -> Any:
         def skipped(self, title: str) -> None:
             console.print(f"[bold]{title}[/]: finished by an earlier run")
 
+        def loading(self) -> AbstractContextManager[None]:
+            return _without_startup_messages()
+
         @contextmanager
         def fitting(self, n_categories: int) -> Iterator[Any]:
             with Progress(
-                TextColumn(f"K = {n_categories}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
+                TextColumn(f"K = {n_categories}"),
+                BarColumn(),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
                 console=console,
             ) as bar:
                 task = bar.add_task("", total=None)
@@ -156,25 +210,51 @@ def _display(console: Console) -> Any:
 
 
 @contextmanager
-def _errors_in_one_line(traceback: bool) -> Iterator[None]:
+def _errors_in_one_line(show_traceback: bool) -> Iterator[None]:
     """Turn the errors of a user into a sentence and an exit status."""
     try:
         yield
     except CortadoError as error:
-        if traceback:
-            raise
-        Console(stderr=True, soft_wrap=True).print(f"cortado: {error}", style="red", markup=False, highlight=False)
+        if show_traceback:
+            traceback.print_exc()
+        else:
+            _print_error(str(error))
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
-        message = "cortado: interrupted; finished stages are kept, and the same command goes on from there"
-        Console(stderr=True, soft_wrap=True).print(message, style="red")
+        _print_error("interrupted; finished stages are kept, and the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up messages off the terminal, unless the user has set what to see."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def _print_error(message: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(
+        f"cortado: {message}", style="red", markup=False, highlight=False, emoji=False
+    )
+
+
+@contextmanager
+def _without_startup_messages() -> Iterator[None]:
+    """Keep what TensorFlow says while it is imported off the terminal, unless the user has set what to see.
+
+    Its libraries write before any setting reaches them, straight to the file descriptor: that is redirected.
+    All else that is written in the meantime follows afterwards.
+    """
+    if _LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = "3"
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        terminal = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not _STARTUP_MESSAGE.match(line)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -50,15 +50,20 @@ class DatasetConfig(_Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> DatasetConfig:
-        if self.is_data and (self.process or self.xsec or self.sum_of_weights):
-            raise ValueError("collision data (is_data) take no process, xsec or sum_of_weights")
+        simulated = {"process": self.process, "xsec": self.xsec, "sum_of_weights": self.sum_of_weights}
+        extra = [f"{key} = {value!r}" for key, value in simulated.items() if value is not None]
+        if self.is_data and extra:
+            raise ValueError(
+                f"collision data (is_data) take no process, xsec or sum_of_weights, got {extra[0]}"
+            )
         if not self.is_data and not self.process:
             raise ValueError("simulation needs a process; collision data need is_data: true")
         if self.process == DATA:
             raise ValueError(f"the process name {DATA!r} is kept for collision data")
         if (self.xsec is None) != (self.sum_of_weights is None):
             raise ValueError(
-                "xsec and sum_of_weights go together; leave out both where the weight is complete"
+                "xsec and sum_of_weights go together; leave out both where the weight is complete, "
+                f"got {extra[-1]} alone"
             )
         return self
 
@@ -99,7 +104,10 @@ class FitConfig(_Section):
     def _folds_exist(self) -> FitConfig:
         held_out = set(self.held_out or ())
         if not held_out <= set(range(self.folds)) or len(held_out) == self.folds:
-            raise ValueError(f"held_out must be some, but not all, of the folds 0 … {self.folds - 1}")
+            raise ValueError(
+                f"held_out must be some, but not all, of the folds 0 … {self.folds - 1}, "
+                f"got {sorted(held_out)}"
+            )
         return self
 
     @property
@@ -241,8 +249,8 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     # The merge key << may bring in keys again, on purpose.
     nodes = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
     keys = [loader.construct_object(key, deep=True) for key in nodes]
-    for key, key_node in zip(keys, nodes, strict=True):
-        if keys.count(key) > 1:
+    for position, (key, key_node) in enumerate(zip(keys, nodes, strict=True)):
+        if key in keys[:position]:
             raise yaml.constructor.ConstructorError(
                 None, None, f"key {key!r} is given twice", key_node.start_mark
             )

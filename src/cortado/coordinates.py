@@ -1,7 +1,7 @@
 """Features and the coordinates in which categories are learned: declared once, with the sample.
 
 A :class:`Features` object says which columns of the ntuple make the discriminant, which values mean
-"does not exist", and how the columns become coordinates u. It travels with the sample and with the categorizer.
+"does not exist", and how the columns become coordinates u. It travels with the sample and the categorizer.
 """
 
 from __future__ import annotations
@@ -11,9 +11,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from cortado.errors import InputError
+from cortado.errors import InputError, sentences
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,12 +59,14 @@ class Identity(_Group):
     """
 
     kind: Literal["identity"] = "identity"
-    width: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    width: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] | None = None
 
     @model_validator(mode="after")
     def _one_width_a_feature(self) -> Identity:
         if self.width is not None and len(self.width) != len(self.features):
-            raise ValueError(f"width needs one number a feature ({len(self.features)}), got {len(self.width)}")
+            raise ValueError(
+                f"width needs one number a feature ({len(self.features)}), got {len(self.width)}"
+            )
         return self
 
     def widths(self) -> tuple[float | None, ...]:
@@ -70,7 +80,7 @@ class Linear(_Group):
     """The features measured in a range [lo, hi]: u = (x − lo) / (hi − lo); values outside are kept."""
 
     kind: Literal["linear"] = "linear"
-    range: tuple[float, float]
+    range: tuple[FiniteFloat, FiniteFloat]
 
     @field_validator("range")
     @classmethod
@@ -78,6 +88,11 @@ class Linear(_Group):
         if not value[0] < value[1]:
             raise ValueError(f"range must go upwards, got [{value[0]}, {value[1]}]")
         return value
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        low, high = self.range
+        return tuple(f"({name} - {low:g})/{high - low:g}" for name in self.features)
 
     def widths(self) -> tuple[float | None, ...]:
         return (1 / _CELLS_PER_RANGE,) * len(self.features)
@@ -131,13 +146,14 @@ class LogRatio(_Scores):
 
 
 Coordinates = Annotated[Identity | Linear | Logit | LogRatio, Field(discriminator="kind")]
-_KINDS: dict[str, type[_Group]] = {"identity": Identity, "logit": Logit, "logratio": LogRatio}
+_KINDS = ("identity", "logit", "logratio")  # those that need no further number
 
 
 class Features(BaseModel):
     """The discriminant: features in order, their missing values, and the coordinates made of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A missing value may be NaN, which JSON has no number for.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     names: tuple[str, ...] = Field(min_length=1, description="columns of the ntuple, in order")
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
@@ -147,6 +163,8 @@ class Features(BaseModel):
 
     @model_validator(mode="after")
     def _every_feature_once(self) -> Features:
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"names must not repeat a feature, got {list(self.names)}")
         grouped = [name for group in self.coordinates for name in group.features]
         if sorted(grouped) != sorted(self.names):
             raise ValueError(
@@ -168,16 +186,33 @@ class Features(BaseModel):
 
         Raises ``InputError`` for an unknown kind or groups that do not fit the names.
         """
+        if isinstance(names, str):
+            raise InputError(f"features must be a list of names, got the single name {names!r}")
         if isinstance(coordinates, str):
             if coordinates not in _KINDS:
-                raise InputError(f"coordinates must be one of {sorted(_KINDS)} or a list of groups, got {coordinates!r}")
-            groups: Sequence[Any] = [_KINDS[coordinates](features=tuple(names))]
+                raise InputError(
+                    f"coordinates must be one of {list(_KINDS)} or a list of groups, got {coordinates!r}"
+                )
+            groups: Sequence[Any] = [{"kind": coordinates, "features": tuple(names)}]
         else:
             groups = coordinates
         try:
-            return cls.model_validate({"names": tuple(names), "coordinates": groups, "missing": dict(missing or {})})
-        except ValueError as error:
-            raise InputError(f"features {list(names)}: {error}") from error
+            return cls.model_validate(
+                {"names": tuple(names), "coordinates": groups, "missing": dict(missing or {})}
+            )
+        except ValidationError as error:
+            raise InputError(f"features {list(names)}: {'; '.join(sentences(error))}") from error
+
+    def __eq__(self, other: object) -> bool:
+        # NaN is a missing value like any other, so it equals itself here.
+        return isinstance(other, Features) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[Any, ...]:
+        missing = tuple(sorted((name, repr(value)) for name, value in self.missing.items()))
+        return self.names, self.coordinates, missing
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -200,11 +235,13 @@ class Features(BaseModel):
 
     def forward(self, x: Floats) -> Floats:
         """Coordinates (n, d), float64, of features (n, D) in the order of ``names``."""
-        return np.concatenate([group.forward(x[:, self.columns(group)]) for group in self.coordinates], axis=1)
+        return np.concatenate(
+            [group.forward(x[:, self.columns(group)]) for group in self.coordinates], axis=1
+        )
 
     def with_widths_from(self, x: Floats) -> Features:
         """These features with the missing cell widths set from events (n, D), from the central 90 % range."""
-        groups = []
+        groups: list[Coordinates] = []
         for group in self.coordinates:
             if isinstance(group, Identity) and group.width is None:
                 width = tuple(_round_width(column) for column in x[:, self.columns(group)].T)

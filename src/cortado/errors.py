@@ -5,6 +5,14 @@ Every message is one clear sentence that names the argument, file or field, the 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+_LONGEST_VALUE = 200
+
 
 class CortadoError(Exception):
     """Base of all errors that cortado raises on purpose; the command line shows no traceback for them."""
@@ -34,3 +42,26 @@ class TrainingError(CortadoError, RuntimeError):
     """The optimisation found no usable categories."""
 
     exit_status = 5
+
+
+def sentences(error: ValidationError) -> list[str]:
+    """What pydantic found, one sentence a mistake: the field, the rule and the value."""
+    return [_sentence(mistake) for mistake in error.errors(include_url=False)]
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, str | int | float | list | tuple | type(None)):
+        return ""
+    text = repr(value)
+    return f" (got {text})" if len(text) <= _LONGEST_VALUE else f" (got {text[:_LONGEST_VALUE]} …)"
+
+
+def _sentence(mistake: Any) -> str:
+    place = ".".join(str(part) for part in mistake["loc"])
+    message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "extra_forbidden":
+        return f"{place}: unknown key"
+    if mistake["type"] == "missing":
+        return f"{place}: is required"
+    shown = "" if mistake["type"] == "json_invalid" else _shown(mistake["input"])
+    return f"{place}: {message}{shown}" if place else f"{message}{shown}"

@@ -20,8 +20,8 @@ Bools = npt.NDArray[np.bool_]
 class CleanEvents:
     """Events of one fill: features (n, D), weights (n,), and which of them can have a category.
 
-    ``missing`` (n,) marks events in which a feature does not exist; ``invalid`` counts, per feature, values that
-    are neither finite nor declared missing.
+    ``missing`` (n,) marks events in which a feature does not exist; ``invalid`` counts, per feature, values
+    that are neither finite nor declared missing.
     """
 
     x: Floats
@@ -46,7 +46,9 @@ def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents
     if w.shape != x.shape[:1]:
         raise InputError(f"weight must have one value an event, {len(x)}, got shape {w.shape}")
     if not np.isfinite(w).all():
-        raise InputError(f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not")
+        raise InputError(
+            f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not"
+        )
     missing = missing_events(features, x)
     finite = np.isfinite(x)
     bad = ~finite & ~missing[:, None]
@@ -55,25 +57,33 @@ def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents
 
 
 def missing_events(features: Features, x: Floats) -> Bools:
-    """(n,) whether a feature has its declared missing value, from features (n, D)."""
+    """(n,) whether a feature of x (n, D) has its declared missing value, in double or single precision."""
     missing = np.zeros(len(x), bool)
     for name, sentinel in features.missing.items():
         column = x[:, features.names.index(name)]
-        missing |= np.isnan(column) if np.isnan(sentinel) else column == sentinel
+        missing |= np.isnan(column) if np.isnan(sentinel) else np.isin(column, _as_stored(sentinel))
     return missing
+
+
+def _as_stored(sentinel: float) -> list[float]:
+    """A number as a float64 and as a float32 branch hold it: −99.9 is not the same in both."""
+    with np.errstate(over="ignore"):
+        single = float(np.float32(sentinel))
+    return [sentinel, single] if np.isfinite(single) else [sentinel]
 
 
 def feature_array(features: Features, values: Any) -> Floats:
     """Features (n, D), float64, in the declared order.
 
-    ``values`` is an (n, D) array in that order, or a mapping or awkward record array that holds the features by
-    name. An absent value (None) becomes NaN.
+    ``values`` is an (n, D) array in that order, or a mapping or awkward record array that holds the features
+    by name. An absent value (None) becomes NaN.
     """
     if isinstance(values, np.ndarray | list | tuple):
-        x = np.asarray(values, np.float64)
+        x = _float64("features", values)
         if x.ndim != 2 or x.shape[1] != len(features.names):
             raise InputError(
-                f"features must have shape (n, {len(features.names)}) for {list(features.names)}, got {x.shape}"
+                f"features must have shape (n, {len(features.names)}) for {list(features.names)}, "
+                f"got {x.shape}"
             )
         return x
     names = _field_names(values)
@@ -102,7 +112,19 @@ def _flat(what: str, values: Any) -> Floats:
         if values.ndim != 1:
             raise InputError(f"{what} must have one value an event, got {values.ndim} dimensions")
         values = ak.to_numpy(ak.fill_none(values, np.nan))
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "fiub":
-        raise InputError(f"{what} must have one number an event, got {array.dtype} of shape {array.shape}")
-    return array.astype(np.float64)
+    array = _float64(what, values)
+    if array.ndim != 1:
+        raise InputError(f"{what} must have one number an event, got shape {array.shape}")
+    return array
+
+
+def _float64(what: str, values: Any) -> Floats:
+    """Numbers as float64; None, and a masked value whatever stands under the mask, become NaN."""
+    try:
+        array = np.asanyarray(values)
+        if array.dtype.kind not in "fiubO":
+            raise InputError(f"{what} must be numbers, got {array.dtype} of shape {array.shape}")
+        numbers = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be numbers: {error}") from error
+    return np.ma.filled(numbers, np.nan) if np.ma.isMaskedArray(numbers) else np.asarray(numbers)

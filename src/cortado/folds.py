@@ -6,12 +6,13 @@ The fold of an event depends on its identifier alone, never on the order in whic
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cortado.errors import InputError
+from cortado.errors import ConfigError, InputError
 
 UInt64s = npt.NDArray[np.uint64]
 
@@ -45,6 +46,14 @@ def entry_ids(events: Any) -> UInt64s:
     return mix(entries ^ np.frombuffer(digest[:8], dtype="<u8")[0])
 
 
+def chosen_folds(folds: Collection[int] | None, n_folds: int) -> frozenset[int]:
+    """The folds meant by ``folds``: all of them for None. Raises ``ConfigError`` if one does not exist."""
+    chosen = frozenset(range(n_folds) if folds is None else folds)
+    if not chosen or not chosen <= frozenset(range(n_folds)):
+        raise ConfigError(f"folds must be some of 0 … {n_folds - 1}, got {sorted(chosen)}")
+    return chosen
+
+
 def fold_of(event_id: npt.ArrayLike | None, n_events: int, n_folds: int) -> npt.NDArray[np.int64]:
     """Folds (n,) of the events of one fill.
 
@@ -57,10 +66,13 @@ def fold_of(event_id: npt.ArrayLike | None, n_events: int, n_folds: int) -> npt.
             "event_id is needed to assign events to folds: pass the event number, "
             "or cortado.columnar.entry_ids(events), under the same selection as the features"
         )
-    identifiers = np.asarray(event_id)
+    rule = f"event_id must be one integer an event, shape ({n_events},)"
+    try:
+        identifiers = np.asanyarray(event_id)
+    except ValueError as error:  # an awkward array with None in it
+        raise InputError(f"{rule}: {error}") from error
+    if np.ma.is_masked(identifiers):
+        raise InputError(f"{rule}, got {np.ma.getmaskarray(identifiers).sum()} masked values")
     if identifiers.shape != (n_events,) or identifiers.dtype.kind not in "iu":
-        raise InputError(
-            f"event_id must be one integer an event, shape ({n_events},), "
-            f"got {identifiers.dtype} of shape {identifiers.shape}"
-        )
+        raise InputError(f"{rule}, got {identifiers.dtype} of shape {identifiers.shape}")
     return assign_folds(identifiers, n_folds)

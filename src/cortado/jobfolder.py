@@ -1,4 +1,4 @@
-"""The output folder of a job: what it holds, whether a job may use it, and where an interrupted one goes on."""
+"""The output folder of a job: what it holds, whether a job may use it, where an interrupted one goes on."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ class JobFolder:
     def claim(cls, path: Path, content: Mapping[str, Any], *, force: bool = False) -> JobFolder:
         """Take the folder for the job described by ``content``; go on where the same job was interrupted.
 
-        Raises ``OutputError`` if it holds a finished run, one of another configuration, or other files, unless
-        ``force``, which removes what an earlier run wrote.
+        Raises ``OutputError`` if it holds a finished run, one of another configuration, or other files,
+        unless ``force``, which removes what an earlier run wrote and nothing else.
         """
         record = _read_record(path / _RECORD)
         mark = fingerprint(content)
         if record is None and path.exists() and (not path.is_dir() or any(path.iterdir())) and not force:
-            raise OutputError(f"{path} exists and is not the folder of a cortado run; choose another, or use --force")
+            raise OutputError(
+                f"{path} exists and is not the folder of a cortado run; choose another, or use --force"
+            )
         if record is not None and not force:
             if record["fingerprint"] != mark:
                 raise OutputError(
@@ -75,17 +77,39 @@ class JobFolder:
         write_text(self.path / _RECORD, json.dumps(record, indent=1) + "\n")
 
     def _remove_earlier(self, record: dict[str, Any] | None) -> None:
+        stages = self.path / _STAGES
         if record is None:
+            if stages.exists():
+                raise OutputError(f"{stages} is there, but no {_RECORD} says whose it is; remove it first")
             return
-        (self.path / _RECORD).unlink()
-        for name in record["files"]:
-            (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / _STAGES, ignore_errors=True)
+        # An interrupt from here on leaves an unfinished run, never a finished one without its files.
+        write_text(self.path / _RECORD, json.dumps({**record, "finished": False}, indent=1) + "\n")
+        try:
+            for name in record["files"]:
+                self._remove(name)
+            if stages.exists():
+                shutil.rmtree(stages)
+        except OSError as error:
+            raise OutputError(
+                f"cannot remove the earlier run from {self.path}: {error.strerror or error}"
+            ) from error
+
+    def _remove(self, name: str) -> None:
+        """Remove a file that an earlier run wrote, and the folders that are empty then."""
+        file = self.path / name
+        if not file.resolve().is_relative_to(self.path.resolve()):
+            raise OutputError(f"{self.path / _RECORD} names a file outside of its folder: {name}")
+        file.unlink(missing_ok=True)
+        for parent in file.parents:
+            if parent == self.path or not parent.is_dir() or any(parent.iterdir()):
+                break
+            parent.rmdir()
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return record if {"fingerprint", "finished", "files"} <= set(record) else None
     except (OSError, ValueError):
         return None
+    known = isinstance(record, dict) and {"fingerprint", "finished", "files"} <= set(record)
+    return record if known else None

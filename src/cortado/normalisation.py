@@ -17,9 +17,13 @@ class Normalisation:
     factor: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        if without := sorted(set(self.process) - set(self.factor)):
+            raise ConfigError(f"datasets {without} have a process but no factor")
         for dataset, factor in self.factor.items():
             if not 0 < factor < float("inf"):
-                raise ConfigError(f"dataset {dataset!r}: the factor on its weights must be positive, got {factor}")
+                raise ConfigError(
+                    f"dataset {dataset!r}: the factor on its weights must be positive, got {factor}"
+                )
 
     def apply(self, cells: Cells) -> Cells:
         """Datasets scaled and merged into processes; raises ``ConfigError`` for an unknown dataset."""

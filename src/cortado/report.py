@@ -1,4 +1,4 @@
-"""Results in words and numbers: the significance of each set of categories, on which events, with uncertainty."""
+"""Results in words and numbers: the significance of sets of categories, on which events, how uncertain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cortado.objectives import Asimov, Objective, Yields, simulation_uncertainty
+from cortado.objectives import Asimov, MinEffectiveEvents, Objective, Yields, simulation_uncertainty
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class SchemeRow:
     """The significance of one set of categories on one set of events.
 
     ``events`` says which: "training", "held-out" or "all"; the former two are scaled to the full luminosity.
-    ``combined`` is the objective without floors, ``combined_uncertainty`` its standard deviation from the finite
-    simulation. ``without_background`` lists categories whose background is not positive; they contribute nothing.
+    ``combined`` is the objective without floors, ``combined_uncertainty`` its standard deviation from the
+    finite simulation. ``without_background`` lists categories whose background is not positive; they
+    contribute nothing.
     """
 
     scheme: str
@@ -43,14 +44,16 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
     """Significances of hard categories from their yields (float64)."""
     named = Yields(yields.processes, yields.sumw, yields.sumw2, yields.count, objective.signals)
     background = named.total(named.backgrounds)
-    variance = named.total(named.backgrounds, "sumw2")
-    effective = np.clip(background, 0, None) ** 2 / np.maximum(variance, 1e-300)
+    effective = MinEffectiveEvents(0).level(named)
     return SchemeRow(
         scheme=scheme,
         n_categories=len(background),
         events=events,
         significances={
-            name: z for term in objective.terms if isinstance(term, Asimov) for name, z in term.each(yields).items()
+            name: z
+            for term in objective.terms
+            if isinstance(term, Asimov)
+            for name, z in term.each(yields).items()
         },
         combined=objective.value(yields),
         combined_uncertainty=simulation_uncertainty(objective.value, yields),
@@ -65,7 +68,9 @@ def significance_table(rows: Sequence[SchemeRow], title: str) -> Table:
     signals = list(rows[0].significances)
     table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("scheme", "K", "events", *(f"Z {name}" for name in signals), "combined", "min. B"):
-        table.add_column(heading, justify="left" if heading in ("scheme", "events") else "right", no_wrap=True)
+        table.add_column(
+            heading, justify="left" if heading in ("scheme", "events") else "right", no_wrap=True
+        )
     previous = None
     for row in rows:
         if previous is not None and row.scheme != previous:

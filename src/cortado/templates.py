@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import hist
 import numpy as np
 import numpy.typing as npt
+from hist import Hist
 
 from cortado.cells import NOMINAL, SUMW, SUMW2, Cells
 from cortado.errors import InputError
+from cortado.folds import chosen_folds
 from cortado.objectives.yields import Yields
 
 DATA = "data_obs"
@@ -37,7 +40,7 @@ class Templates:
         Name of the channel.
     """
 
-    hist: hist.Hist
+    hist: Hist[Any]
     counts: npt.NDArray[np.int64]
     uncategorised: npt.NDArray[np.float64]
     events: str = "all"
@@ -76,14 +79,14 @@ class Templates:
         """(K,) observed events, or None where there are no collision data."""
         return self.values(DATA) if DATA in self.processes else None
 
-    def histogram(self, process: str, variation: str = NOMINAL) -> hist.Hist:
+    def histogram(self, process: str, variation: str = NOMINAL) -> Hist[Any]:
         """One-dimensional histogram of K unit bins for one process, Weight storage: what goes into files."""
-        view = self._select(process, variation).view()
         single = hist.Hist(
             hist.axis.Regular(self.n_categories, 0, self.n_categories, name="category", flow=False),
             storage=hist.storage.Weight(),
         )
-        single[...] = np.stack([view["value"], view["variance"]], axis=-1)
+        columns = [self.values(process, variation), self.variances(process, variation)]
+        single[...] = np.stack(columns, axis=-1)
         return single
 
     def yields(self, signals: Sequence[str] = ()) -> Yields:
@@ -98,13 +101,17 @@ class Templates:
             tuple(signals),
         )
 
-    def _select(self, process: str, variation: str) -> hist.Hist:
+    def _select(self, process: str, variation: str) -> Hist[Any]:
         # An unknown label would silently read the overflow bin.
         if process not in self.processes:
             raise InputError(f"process {process!r} is not in the templates; there are {list(self.processes)}")
         if variation not in self.variations:
-            raise InputError(f"variation {variation!r} is not in the templates; there are {list(self.variations)}")
-        return self.hist[{"process": hist.loc(process), "variation": hist.loc(variation)}]
+            raise InputError(
+                f"variation {variation!r} is not in the templates; there are {list(self.variations)}"
+            )
+        selected = self.hist[{"process": hist.loc(process), "variation": hist.loc(variation)}]
+        assert isinstance(selected, Hist)  # and no number: the axis of categories is left
+        return selected
 
 
 def build_templates(
@@ -121,9 +128,15 @@ def build_templates(
 
     ``folds`` selects events; simulation is scaled to the full luminosity by n_folds / len(folds).
     Collision data are always shown whole. ``processes`` fixes the order of the process axis.
+
+    Raises ``ConfigError`` for unknown folds, ``InputError`` for an unknown channel, process or category.
     """
-    chosen = set(range(n_folds) if folds is None else folds)
+    chosen = chosen_folds(folds, n_folds)
     scale = n_folds / len(chosen)
+    if channel not in (known := sorted({s.channel for s in cells.sources})):
+        raise InputError(f"no events of channel {channel!r}; there are {known}")
+    if len(stray := np.setdiff1d(cells.key, np.arange(_UNCATEGORISED, n_categories))):
+        raise InputError(f"categories must be {_UNCATEGORISED} … {n_categories - 1}, got {stray.tolist()}")
     kept = cells.select(lambda s: s.channel == channel and (s.dataset == DATA or s.fold in chosen))
     kept = kept.relabel(lambda s: s._replace(fold=0))
     names = tuple(processes or sorted({s.dataset for s in kept.sources}))

@@ -1,4 +1,4 @@
-"""The main job: inspect, collect (pass 1), fit, fill (pass 2), write. Each stage leaves its result in a file."""
+"""The main job: inspect, collect (pass 1), fit, fill (pass 2), write. Each stage leaves a file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import hashlib
 import importlib
 import importlib.util
 import json
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,15 @@ from coffea.processor.executor import ExecutorBase
 from cortado import export
 from cortado._version import __version__
 from cortado.categorizer import Categorizer, argmax_projections, equidistant
-from cortado.columnar import CategorySums, Collector, Dataset, Inventory, TemplateFiller, run_processor, take_inventory
+from cortado.columnar import (
+    CategorySums,
+    Collector,
+    Dataset,
+    Inventory,
+    TemplateFiller,
+    run_processor,
+    take_inventory,
+)
 from cortado.columnar.probe import Probe, set_widths
 from cortado.columnar.running import DEFAULT_CHUNK_SIZE
 from cortado.config import Config, MetadataBranch, resolve_files
@@ -49,6 +56,10 @@ class Display:
 
     def skipped(self, title: str) -> None:
         """A stage was finished by an earlier run."""
+
+    def loading(self) -> AbstractContextManager[None]:
+        """A context for the import of TensorFlow, which takes seconds and writes to the terminal."""
+        return nullcontext()
 
     def fitting(self, n_categories: int) -> AbstractContextManager[Progress | None]:
         """A context that gives the fit's progress function."""
@@ -77,10 +88,14 @@ class Job:
 
     def processor(self, sink: Any) -> Any:
         """The user's processor with its sink. Raises ``ConfigError`` if it does not take the options."""
+        options = self.config.processor.options
         try:
-            return self.processor_class(sink, **self.config.processor.options)
-        except TypeError as error:
-            raise ConfigError(f"processor.options: {error}") from error
+            return self.processor_class(sink, **options)
+        except Exception as error:  # a user's code can raise anything
+            raise ConfigError(
+                f"processor.options: {self.processor_class.__name__} cannot be made with {options}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def normalisation(self, inventory: Inventory) -> Normalisation:
         """Process and weight factor of each dataset, once Σw(generated) is known."""
@@ -114,13 +129,14 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
 
     Raises ``ConfigError`` for the processor, ``InputError`` for files.
     """
+    start = (base or config_folder).absolute()  # the workers of a cluster may live in another folder
     datasets = []
     for name, d in config.datasets.items():
         location = d.sum_of_weights
         datasets.append(
             Dataset(
                 name,
-                resolve_files(name, d.files, base or config_folder),
+                resolve_files(name, d.files, start),
                 d.tree or config.tree,
                 {"process": d.process or DATA, "is_mc": not d.is_data, "xsec": d.xsec},
                 (location.tree, location.branch) if isinstance(location, MetadataBranch) else None,
@@ -197,6 +213,7 @@ class _Stages:
             self.executor,
             schema=job.schema,
             description="Pass 1",
+            returns=Sample,
         )
         raw = (collector.empty if part is None else part).checked(job.simulated)
         sample: Sample = raw.normalise(normalisation)
@@ -211,8 +228,9 @@ class _Stages:
             self.display.skipped(title)
             return Categorizer.load(path)
         self.display.stage(title)
-        from cortado.models import GaussianMixture  # TensorFlow is loaded here, not before
-        from cortado.training import fit
+        with self.display.loading():  # TensorFlow is imported here, not before
+            from cortado.models import GaussianMixture
+            from cortado.training import fit
 
         options = self.job.config.fit
         with self.display.fitting(n_categories) as progress:
@@ -237,7 +255,7 @@ class _Stages:
             return CategorySums.load(path)
         self.display.stage("Pass 2: filling the templates")
         ranges = feature_ranges(sample)
-        categorizers = {}
+        categorizers: dict[str, Categorizer] = {}
         for n, categorizer in learned.items():
             baselines = {
                 EQUIDISTANT: equidistant(sample.features, n, ranges),
@@ -252,8 +270,9 @@ class _Stages:
             self.executor,
             schema=self.job.schema,
             description="Pass 2",
+            returns=CategorySums,
         )
-        sums: CategorySums = part.checked()
+        sums: CategorySums = (filler.empty if part is None else part).checked()
         sums.save(path)
         return sums
 
@@ -261,27 +280,32 @@ class _Stages:
 def write_outputs(
     job: Job, folder: Path, learned: Mapping[int, Categorizer], sums: CategorySums, sample: Sample
 ) -> JobResult:
-    """Write categorizers, templates, fit inputs, figures and the summary; with several K, a folder for each."""
+    """Write categorizers, templates, fit inputs, figures and summary; with several K, a folder for each."""
     from cortado.figures import write_figures  # matplotlib only where pictures are drawn
 
     config = job.config
     order = [*config.processes, *([DATA] if config.has_data else [])]
     files: list[Path] = []
     rows: dict[int, list[SchemeRow]] = {}
+    results = []
     uncategorised: dict[str, float] = {}
     for n, categorizer in learned.items():
         place = folder if len(learned) == 1 else folder / f"K{n}"
         templates = sums.templates(f"{LEARNED}-{n}", processes=order)
         rows[n] = _scheme_rows(job, sums, n)
+        results.append(_result(n, categorizer, rows[n], templates))
         uncategorised = dict(zip(templates.processes, templates.uncategorised[:, 0].tolist(), strict=True))
         categorizer.save(place / "categorizer.json")
         export.root(templates, place / "templates.root")
         export.pyhf(templates, signals=config.signals, path=place / "workspace.json")
         export.combine(templates, signals=config.signals, path=place / "datacard.txt")
-        files += [place / f for f in ("categorizer.json", "templates.root", "workspace.json", "datacard.txt", "datacard.root")]
+        files += [
+            place / f
+            for f in ("categorizer.json", "templates.root", "workspace.json", "datacard.txt", "datacard.root")
+        ]
         files += write_figures(place, templates, config.signals, categorizer, coordinate_ranges(sample))
     summary = folder / "summary.json"
-    write_text(summary, json.dumps(_summary(job, rows, uncategorised, learned), indent=1) + "\n")
+    write_text(summary, json.dumps(_summary(job, results, uncategorised), indent=1) + "\n")
     n_learned = {n: c.n_categories for n, c in learned.items()}
     return JobResult(folder, rows, uncategorised, n_learned, [*files, summary])
 
@@ -290,7 +314,8 @@ def _scheme_rows(job: Job, sums: CategorySums, n: int) -> list[SchemeRow]:
     fit = job.config.fit
     selections: list[tuple[str, tuple[int, ...] | None]] = [("training", fit.training_folds)]
     if fit.held_out_folds:
-        selections += [("held-out", fit.held_out_folds), ("all", None)]
+        selections.append(("held-out", fit.held_out_folds))
+    selections.append(("all", None))
     rows = []
     for scheme in (LEARNED, EQUIDISTANT, ARGMAX):
         name = f"{scheme}-{n}"
@@ -301,11 +326,20 @@ def _scheme_rows(job: Job, sums: CategorySums, n: int) -> list[SchemeRow]:
     return rows
 
 
+def _result(
+    n: int, categorizer: Categorizer, rows: Sequence[SchemeRow], templates: Templates
+) -> dict[str, Any]:
+    return {
+        "asked_for": n,
+        "n_categories": categorizer.n_categories,
+        "categorizer": categorizer.digest,
+        "significances": [row.as_dict() for row in rows],
+        "yields": {process: templates.values(process).tolist() for process in templates.processes},
+    }
+
+
 def _summary(
-    job: Job,
-    rows: Mapping[int, list[SchemeRow]],
-    uncategorised: Mapping[str, float],
-    learned: Mapping[int, Categorizer],
+    job: Job, results: Sequence[Mapping[str, Any]], uncategorised: Mapping[str, float]
 ) -> dict[str, Any]:
     return {
         "format": "cortado-summary",
@@ -315,15 +349,8 @@ def _summary(
         "combine": job.config.combine,
         "luminosity": job.config.luminosity,
         "uncategorised": dict(uncategorised),
-        "results": [
-            {
-                "asked_for": n,
-                "n_categories": learned[n].n_categories,
-                "categorizer": learned[n].digest,
-                "significances": [row.as_dict() for row in rows[n]],
-            }
-            for n in rows
-        ],
+        "results": list(results),
+        "configuration": job.description["config"],
     }
 
 
@@ -345,7 +372,9 @@ def coordinate_ranges(sample: Sample) -> list[tuple[float, float]]:
 def feature_ranges(sample: Sample) -> dict[str, tuple[float, float]]:
     """The ranges of the features whose coordinates are the features themselves."""
     spans = dict(zip(sample.features.labels, coordinate_ranges(sample), strict=True))
-    return {name: spans[name] for g in sample.features.coordinates if g.kind == "identity" for name in g.features}
+    return {
+        name: spans[name] for g in sample.features.coordinates if g.kind == "identity" for name in g.features
+    }
 
 
 def load_processor(name: str, config_folder: Path) -> tuple[type, str]:
@@ -356,12 +385,22 @@ def load_processor(name: str, config_folder: Path) -> tuple[type, str]:
     """
     where, _, class_name = name.rpartition(":")
     try:
-        module = _module_from_file(config_folder / where) if where.endswith(".py") else importlib.import_module(where)
+        module = (
+            _module_from_file(config_folder / where)
+            if where.endswith(".py")
+            else importlib.import_module(where)
+        )
     except Exception as error:  # importing a user's file runs their code
-        raise ConfigError(f"processor.class: cannot import {where}: {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            f"processor.class: cannot import {where}: {type(error).__name__}: {error}"
+        ) from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         raise ConfigError(f"processor.class: {where} has no class {class_name!r}")
+    if not callable(getattr(found, "process", None)):
+        raise ConfigError(
+            f"processor.class: {class_name} in {where} has no method 'process', so it is no processor"
+        )
     source = Path(str(module.__file__)).read_bytes() if module.__file__ else b""
     return found, hashlib.sha256(source).hexdigest()
 
@@ -372,7 +411,8 @@ def _module_from_file(path: Path) -> ModuleType:
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"cortado_user_{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -384,7 +424,7 @@ def _identify(path: str) -> list[Any]:
     """What tells that a local file is still the same; nothing but its address for a remote one."""
     if "://" in path:
         return [path]
-    stat = os.stat(path)
+    stat = Path(path).stat()
     return [path, stat.st_size, stat.st_mtime_ns]
 
 
@@ -392,10 +432,10 @@ def _refuse_double_counting(datasets: list[Dataset]) -> None:
     owner: dict[str, str] = {}
     for dataset in datasets:
         for path in dataset.files:
-            if path in owner:
+            file = path if "://" in path else str(Path(path).resolve())
+            if file in owner:
                 raise ConfigError(
-                    f"datasets.{dataset.name}.files: {path} is in dataset {owner[path]!r} already; "
+                    f"datasets.{dataset.name}.files: {path} is in dataset {owner[file]!r} already; "
                     "its events would count twice"
                 )
-            owner[path] = dataset.name
-
+            owner[file] = dataset.name

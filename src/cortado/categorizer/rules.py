@@ -174,3 +174,6 @@ class ArgmaxRule(_Rule):
 
 
 Rule = Annotated[GaussianMixtureRule | GridRule | ArgmaxRule, Field(discriminator="kind")]
+
+# What models freeze into: such rules can lose and reorder categories.
+ModelRule = GaussianMixtureRule

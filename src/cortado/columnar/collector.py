@@ -68,11 +68,12 @@ class Collector:
         dataset
             Name of the dataset, as in ``events.metadata["dataset"]``.
         features
-            An (n, D) array, or a mapping or record array (such as the selected events) with the features by name.
+            An (n, D) array, or a mapping or record array (such as the selected events) with them by name.
         weight
             (n,) event weights, before cross section and luminosity unless they are complete.
         event_id
-            (n,) integers that identify the events: the event number, or :func:`entry_ids`. The fold depends on it.
+            (n,) integers that identify the events and decide their fold: the event number, or
+            :func:`entry_ids`.
         variation
             "nominal", or the name of a systematic variation with "Up" or "Down" at its end.
         channel
@@ -81,8 +82,8 @@ class Collector:
         Raises
         ------
         InputError
-            If a feature is absent, lengths differ, or identifiers are needed and absent. Features that are not
-            finite numbers are counted in the sample and refused by :meth:`Sample.checked`.
+            If a feature is absent, lengths differ, or identifiers are needed and absent. Features that are
+            not finite numbers are counted in the sample and refused by :meth:`Sample.checked`.
         """
         source = Source(dataset, channel, variation)
         return Sample.from_events(self.features, self.n_folds, source, features, weight, event_id)

@@ -106,14 +106,18 @@ class TemplateFiller:
         Number of folds; by default that of the training.
     """
 
-    def __init__(self, categorizers: Categorizer | Mapping[str, Categorizer], *, n_folds: int | None = None) -> None:
+    def __init__(
+        self, categorizers: Categorizer | Mapping[str, Categorizer], *, n_folds: int | None = None
+    ) -> None:
         if isinstance(categorizers, Categorizer):
             categorizers = {"categories": categorizers}
         if not categorizers:
             raise ConfigError("a TemplateFiller needs at least one categorizer, got none")
         trained = {c.training.n_folds for c in categorizers.values() if c.training}
         if n_folds is None and len(trained) > 1:
-            raise ConfigError(f"the categorizers were trained with different numbers of folds: {sorted(trained)}")
+            raise ConfigError(
+                f"the categorizers were trained with different numbers of folds: {sorted(trained)}"
+            )
         self.categorizers = dict(categorizers)
         self.n_folds = n_folds or (trained.pop() if trained else 1)
 
@@ -156,4 +160,3 @@ class TemplateFiller:
             cells[name] = Cells.from_events(source, fold[kept], category[kept, None], events.weight[kept])
         invalid = Counter({(dataset, f): n for f, n in next(iter(cleaned.values())).invalid.items()})
         return CategorySums(self.n_folds, self._n_categories, cells, invalid)
-

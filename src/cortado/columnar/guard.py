@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from coffea.processor import ProcessorABC
+from coffea.processor import ProcessorABC, accumulate
 
-from cortado.errors import InputError
+from cortado.columnar.inspection import some
+from cortado.errors import CortadoError, InputError
 
-_MOST_FAILURES = 20
+_MOST_DETAILS = 20
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,8 @@ class Outcome:
     failures: tuple[Failure, ...] = ()
 
     def __add__(self, other: Outcome) -> Outcome:
-        parts = [o.part for o in (self, other) if o.part is not None]
-        total = parts[0] + parts[1] if len(parts) == 2 else (parts[0] if parts else None)
-        return Outcome(total, self.failures + other.failures)
+        # coffea's sum: that of dictionaries and sets, too
+        return Outcome(accumulate([self.part, other.part]), _in_order(self.failures + other.failures))
 
 
 class Guarded(ProcessorABC):
@@ -46,42 +46,54 @@ class Guarded(ProcessorABC):
 
     def process(self, events: Any) -> Outcome:
         """One chunk of events in, an outcome out."""
-        metadata = events.metadata
         try:
             part = self.processor.process(events)
+            if part is None:
+                raise InputError("process returned nothing; it must return what its sink's fill returns")
         except Exception as error:  # a user's code can raise anything
-            message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            return Outcome(
-                failures=(
-                    Failure(
-                        metadata["filename"],
-                        metadata["entrystart"],
-                        metadata["entrystop"],
-                        message.strip().splitlines()[0],
-                        traceback.format_exc(),
-                        isinstance(error, OSError) and not isinstance(error, InputError),
-                    ),
-                )
-            )
-        if part is None:
-            name = type(self.processor).__name__
-            raise InputError(f"{name}.process returned nothing; it must return what its sink's fill returns")
+            return Outcome(failures=(_failure(error, events),))
         return Outcome(part)
 
     def postprocess(self, accumulator: Any) -> Any:
-        """Nothing to do at the end."""
+        """Nothing; the runner calls that of the processor once all chunks are there."""
         return accumulator
 
 
 def require_success(failures: tuple[Failure, ...], processor: Any) -> None:
-    """Raise ``InputError`` for the first failures, by file; their tracebacks are in its ``__notes__``."""
+    """Raise ``InputError`` for the failures, naming the first in order of files and entries.
+
+    Its traceback is in the exception's ``__notes__``.
+    """
     if not failures:
         return
-    ordered = sorted(failures, key=lambda f: (f.path, f.start))
-    first = ordered[0]
-    more = f" (and {len(ordered) - 1} more chunks)" if len(ordered) > 1 else ""
+    first = _in_order(failures)[0]
+    more = f" (and {len(failures) - 1} more chunks)" if len(failures) > 1 else ""
     error = InputError(
-        f"{type(processor).__name__} failed on {first.path}, entries {first.start} to {first.stop}{more}: {first.message}"
+        f"{type(processor).__name__} failed on {first.path}, entries {first.start} to {first.stop}{more}: "
+        f"{first.message}"
     )
     error.add_note(first.details)
     raise error
+
+
+def _failure(error: Exception, events: Any) -> Failure:
+    metadata = events.metadata
+    text = " ".join(str(error).split("\n\n")[0].split())  # what awkward adds below is for developers
+    message = text if isinstance(error, InputError) and text else f"{type(error).__name__}: {text}"
+    if isinstance(error, AttributeError | KeyError):  # most likely a branch that is not there
+        message += f" (tree {metadata['treename']!r} has {some(events.fields)})"
+    return Failure(
+        metadata["filename"],
+        metadata["entrystart"],
+        metadata["entrystop"],
+        message,
+        traceback.format_exc(),
+        isinstance(error, OSError) and not isinstance(error, CortadoError),
+    )
+
+
+def _in_order(failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
+    """Sorted by file and entry, so that the first is the same in every run; only a few keep their details."""
+    ordered = sorted(failures, key=lambda f: (f.path, f.start))
+    shortened = [replace(f, details="") for f in ordered[_MOST_DETAILS:]]
+    return (*ordered[:_MOST_DETAILS], *shortened)

@@ -16,7 +16,7 @@ _MOST_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read: its dataset, path or URL, tree, the branches needed, and where Σw(generated) stands, if there."""
+    """A file to read: its dataset, path or URL, tree, needed branches, and where Σw(generated) stands."""
 
     dataset: str
     path: str
@@ -36,7 +36,7 @@ class FileFacts:
 
 
 def inspect(item: InputFile) -> dict[tuple[str, str], FileFacts]:
-    """Facts about one file, keyed by dataset and path; a problem is a fact, too, so that all are found at once."""
+    """Facts about one file, by dataset and path; a problem is a fact, too, so that all are found at once."""
     try:
         facts = _look_into(item)
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def _look_into(item: InputFile) -> FileFacts:
         if absent := [b for b in item.branches if b not in names]:
             raise InputError(
                 f"{_plural('branch', absent, 'branches')} not in tree {item.tree!r} of {item.path} "
-                f"(dataset {item.dataset!r}); it has {_some(names)}"
+                f"(dataset {item.dataset!r}); it has {some(names)}"
             )
         total = 0.0
         if item.sum_of_weights:
@@ -72,7 +72,8 @@ def _look_into(item: InputFile) -> FileFacts:
             metadata = _tree(file, item, tree_name)
             if branch not in metadata.keys():  # noqa: SIM118 - a tree is no mapping
                 raise InputError(
-                    f"branch {branch!r} is not in tree {tree_name!r} of {item.path}; it has {_some(metadata.keys())}"
+                    f"branch {branch!r} is not in tree {tree_name!r} of {item.path} "
+                    f"(dataset {item.dataset!r}); it has {some(metadata.keys())}"
                 )
             total = float(metadata[branch].array(library="np").sum())
         return FileFacts(int(tree.num_entries), bytes(file.file.fUUID), total)
@@ -84,10 +85,12 @@ def _tree(file: Any, item: InputFile, name: str) -> Any:
     except uproot.exceptions.KeyInFileError as error:
         names = file.keys(recursive=True, cycle=False)
         raise InputError(
-            f"tree {name!r} is not in {item.path} (dataset {item.dataset!r}); it has {_some(names)}"
+            f"tree {name!r} is not in {item.path} (dataset {item.dataset!r}); it has {some(names)}"
         ) from error
     if not hasattr(tree, "num_entries"):
-        raise InputError(f"{name!r} in {item.path} (dataset {item.dataset!r}) is a {tree.classname}, not a tree")
+        raise InputError(
+            f"{name!r} in {item.path} (dataset {item.dataset!r}) is a {tree.classname}, not a tree"
+        )
     return tree
 
 
@@ -96,6 +99,7 @@ def _plural(word: str, names: Sequence[str], words: str) -> str:
     return f"{words} {listing} are" if len(names) > 1 else f"{word} {listing} is"
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Names in a row, the first of them where there are many."""
     listing = ", ".join(names[:_MOST_NAMES]) or "nothing"
     return f"{listing} …" if len(names) > _MOST_NAMES else listing

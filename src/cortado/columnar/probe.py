@@ -1,4 +1,4 @@
-"""A first look at the values of features, from which cell widths are taken where the configuration gives none."""
+"""A first look at the values of features: cell widths come from it where the configuration gives none."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def set_widths(
     processor = make_processor(Probe(features))
     first_chunks = [c for c in inventory.chunks(_PROBED_ENTRIES, datasets) if c.entrystart == 0]
     for chunk in sorted(first_chunks, key=lambda c: (c.dataset, c.filename)):
-        found = run_processor(processor, [chunk], executor, schema=schema, description="Looking at values")
+        found = run_processor(
+            processor, [chunk], executor, schema=schema, description="Looking at values", returns=Columns
+        )
         if len(found.x):
             return features.with_widths_from(found.x)
     raise InputError("no event with all features was selected in the first entries of any file")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coffea.nanoevents import BaseSchema
-from coffea.processor import DaskExecutor, IterativeExecutor, Runner
+from coffea.processor import DaskExecutor, Runner
 from coffea.processor.executor import ExecutorBase, WorkItem
 
-from cortado.columnar.guard import Failure, Guarded, Outcome, require_success
+from cortado.columnar.executors import READ_ATTEMPTS
+from cortado.columnar.guard import Guarded, Outcome, require_success
 from cortado.columnar.inspection import FileFacts, InputFile, inspect, require_sound
 from cortado.errors import ConfigError, InputError
 
 DEFAULT_CHUNK_SIZE = 200_000
-_READ_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,9 @@ class Inventory:
         """Σw(generated) over the files of a dataset."""
         return sum(f.sum_of_weights for (name, _), f in sorted(self.facts.items()) if name == dataset)
 
-    def chunks(self, chunk_size: int = DEFAULT_CHUNK_SIZE, only: Sequence[str] | None = None) -> list[WorkItem]:
+    def chunks(
+        self, chunk_size: int = DEFAULT_CHUNK_SIZE, only: Sequence[str] | None = None
+    ) -> list[WorkItem]:
         """Work items of at most ``chunk_size`` entries, of all datasets or of ``only`` some."""
         if chunk_size < 1:
             raise ConfigError(f"the chunk size must be at least 1, got {chunk_size}")
@@ -67,71 +68,41 @@ class Inventory:
         return items
 
 
-@contextmanager
-def open_executor(scheduler: str | None = None, workers: int | None = None, *, progress: bool = True) -> Iterator[Any]:
-    """A coffea executor: in this process, on a new local cluster of worker processes, or on a running cluster.
-
-    ``scheduler`` is the address of a running ``distributed`` scheduler; ``workers`` a number of processes to start.
-    Raises ``ConfigError`` if both are given or no scheduler answers.
-    """
-    if scheduler is not None and workers is not None:
-        raise ConfigError("give either a scheduler address or a number of workers, not both")
-    if workers is not None and workers < 1:
-        raise ConfigError(f"the number of workers must be at least 1, got {workers}")
-    if scheduler is None and workers is None:
-        yield IterativeExecutor(status=progress, retries=0)
-        return
-    with _client(scheduler, workers) as client:
-        yield DaskExecutor(client=client, status=progress, retries=_READ_ATTEMPTS)
-
-
-@contextmanager
-def _client(scheduler: str | None, workers: int | None) -> Iterator[Any]:
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout="10s")
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"no dask scheduler answers at {scheduler!r}: {error}") from error
-        with client:
-            yield client
-        return
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
 def take_inventory(datasets: Sequence[Dataset], executor: ExecutorBase, processor: Any = None) -> Inventory:
     """Open every file once: entries, needed branches, Σw(generated).
 
     A processor that has a method ``branches(is_mc=…)`` says which branches its files must have.
     Raises ``InputError`` that lists what is missing or unreadable, with what exists instead.
     """
-    needed = getattr(processor, "branches", lambda is_mc: ())  # noqa: ARG005 - the signature is the protocol's
     items = [
-        InputFile(
-            d.name, path, d.tree, tuple(needed(is_mc=d.metadata.get("is_mc", True))), d.sum_of_weights
-        )
+        InputFile(d.name, path, d.tree, branches, d.sum_of_weights)
         for d in datasets
+        for branches in [_needed_branches(processor, is_mc=d.metadata.get("is_mc", True))]
         for path in d.files
     ]
     if not items:
         raise InputError("there are no input files")
     configured = executor.copy(
-        desc="Looking into files", unit="file", compression=None, function_name="inspect", **_no_heavy_input(executor)
+        desc="Looking into files",
+        unit="file",
+        compression=None,
+        function_name="inspect",
+        **_no_heavy_input(executor),
     )
     facts, _ = configured(items, inspect, None)
     require_sound(facts.values())
     return Inventory(tuple(datasets), facts)
+
+
+def _needed_branches(processor: Any, *, is_mc: bool) -> tuple[str, ...]:
+    if not hasattr(processor, "branches"):
+        return ()
+    try:
+        return tuple(processor.branches(is_mc=is_mc))
+    except Exception as error:  # a user's code can raise anything
+        raise ConfigError(
+            f"{type(processor).__name__}.branches(is_mc={is_mc}) failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def run_processor(
@@ -141,23 +112,34 @@ def run_processor(
     *,
     schema: type[BaseSchema] = BaseSchema,
     description: str = "Processing",
+    returns: type | None = None,
 ) -> Any:
-    """The sum of what ``processor`` makes of every chunk; None if there are no chunks.
+    """The sum of what ``processor`` makes of every chunk, after its ``postprocess``; None without chunks.
 
-    Chunks whose reading failed are tried again. Raises ``InputError`` naming file and entries where the processor
-    fails; the traceback of its code is in the exception's notes.
+    Chunks whose reading failed are tried again. Raises ``InputError`` naming file and entries where the
+    processor fails (the traceback of its code is in the exception's notes), or if the sum is not of the class
+    that it ``returns``.
     """
     total = Outcome()
     pending = list(chunks)
-    for attempt in range(_READ_ATTEMPTS):
+    for attempt in range(READ_ATTEMPTS):
         if not pending:
             break
         outcome = _run_once(processor, pending, executor, schema, description)
         lasting = tuple(f for f in outcome.failures if not f.transient)
-        require_success(outcome.failures if attempt == _READ_ATTEMPTS - 1 else lasting, processor)
+        require_success(outcome.failures if attempt == READ_ATTEMPTS - 1 else lasting, processor)
         total = total + replace(outcome, failures=())
-        pending = [c for c in pending if any(_is_of(f, c) for f in outcome.failures)]
-    return total.part
+        failed = {(f.path, f.start) for f in outcome.failures}
+        pending = [c for c in pending if (c.filename, c.entrystart) in failed]
+    if total.part is None:
+        return None
+    result = _postprocessed(processor, total.part)
+    if returns is not None and not isinstance(result, returns):
+        raise InputError(
+            f"{type(processor).__name__} must return what its sink's fill returns, a {returns.__name__}, "
+            f"got a {type(result).__name__}"
+        )
+    return result
 
 
 def _run_once(
@@ -173,13 +155,22 @@ def _run_once(
     except InputError:
         raise
     except Exception as error:  # coffea wraps whatever a worker raised outside the processor
-        raise InputError(_innermost(error)) from error
+        raise InputError(_outside_of_processor(error)) from error
     assert isinstance(outcome, Outcome)
     return outcome
 
 
-def _is_of(failure: Failure, chunk: WorkItem) -> bool:
-    return (failure.path, failure.start, failure.stop) == (chunk.filename, chunk.entrystart, chunk.entrystop)
+def _postprocessed(processor: Any, part: Any) -> Any:
+    """What coffea would return: the processor may change the sum, or leave it by returning None."""
+    if not callable(getattr(processor, "postprocess", None)):
+        return part
+    try:
+        changed = processor.postprocess(part)
+    except Exception as error:  # a user's code can raise anything
+        raise InputError(
+            f"{type(processor).__name__}.postprocess failed: {type(error).__name__}: {error}"
+        ) from error
+    return part if changed is None else changed
 
 
 def _no_heavy_input(executor: ExecutorBase) -> dict[str, Any]:
@@ -187,7 +178,11 @@ def _no_heavy_input(executor: ExecutorBase) -> dict[str, Any]:
     return {"heavy_input": None} if isinstance(executor, DaskExecutor) else {}
 
 
-def _innermost(error: BaseException) -> str:
+def _outside_of_processor(error: BaseException) -> str:
+    """One sentence from the chain of exceptions of a chunk that could not even be read."""
+    item = re.search(r"WorkItem\(.*?filename='(.*?)'.*?entrystart=(\d+), entrystop=(\d+)", str(error))
+    where = f"{item[1]}, entries {item[2]} to {item[3]}" if item else "a chunk"
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"a chunk could not be processed: {error}".splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{where}: cannot be processed: {reason}"

@@ -1,8 +1,9 @@
 """Hard partition of cells into categories by alternating assignment.
 
-The significance is a convex, degree-1 homogeneous function F of each category's yield vector. With
-V_k = Σ_{i in k} v_i and F(V) ≥ ⟨∇F(V'), V⟩, giving every cell i to the category with the largest ⟨∇F(V_k), v_i⟩
-never lowers a sum of such terms. Other objectives may fall from one round to the next; the best round is kept.
+The significance is a convex, degree-1 homogeneous function F of each category's yield vector, so that
+F(V) ≥ ⟨∇F(V'), V⟩. With V_k = Σ_{i in k} v_i, giving every cell i to the category with the largest
+⟨∇F(V_k), v_i⟩ never lowers a sum of such terms. Other objectives may fall from one round to the next; the
+best round is kept.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def alternate(
     best = -np.inf
     best_category, best_merit = category, np.zeros((len(values), n_categories))
     for _ in range(rounds):
-        sums = np.stack([np.bincount(category, weights=v, minlength=n_categories) for v in values.T], axis=1)
+        columns = [np.bincount(category, weights=v, minlength=n_categories) for v in values.T]
+        sums: Floats = np.stack(columns, axis=1).astype(np.float64)
         value, gradient = value_and_gradient(sums)
         merit = values @ gradient.T
         if value > best:

@@ -13,7 +13,8 @@ from cortado.export.fit_input import check_fit_input, observed_data
 from cortado.files import write_text
 from cortado.templates import Templates
 
-# pyhf's own upper bound of 10 is met without a word by a signal whose strength is poorly known.
+# Not below 0: a category of mostly signal would have a negative expectation, for which there is no likelihood
+# and where minuit is lost. Signals of poorly known strength meet pyhf's own upper bound of 10 unnoticed.
 _STRENGTH_BOUNDS = (0.0, 100.0)
 
 

@@ -18,16 +18,18 @@ from cortado.objectives.yields import Yields, array_namespace
 _SERIES_BELOW = 1e-2
 _SERIES_ORDER = 9
 _TINY = 1e-300
+# s/b² would not fit a float64 below this background, which is none for any purpose.
+_LEAST_BACKGROUND = 1e-140
 
 
 def squared_significance(signal: Any, background: Any) -> Any:
     """Z² of each category from expected signal and background, arrays of one shape, float64.
 
     A category in which signal or background is not positive contributes 0: nothing can be claimed from it.
-    Values and gradients are finite everywhere.
+    A background below 10⁻¹⁴⁰ counts as none, so that values and gradients are finite everywhere.
     """
     xp = array_namespace(background)
-    usable = (background > 0) & (signal > 0)
+    usable = (background > _LEAST_BACKGROUND) & (signal > 0)
     b = xp.where(usable, background, 1.0)
     ratio = xp.where(usable, signal, 0.0) / b
     small = ratio < _SERIES_BELOW
@@ -100,10 +102,18 @@ class Asimov(Term):
         object.__setattr__(self, "combine", combine)
 
     def per_category(self, yields: Yields) -> dict[str, Any]:
-        """Z² of each signal in each category, (K,) each."""
+        """Z² of each signal in each category, (K,) each.
+
+        Other signals are background, too, but where nothing else is, nothing can be claimed.
+        """
+        xp = array_namespace(yields.sumw)
         total = yields.total(yields.processes)
+        common = yields.total(tuple(name for name in yields.processes if name not in self.signals))
+        none = common <= _LEAST_BACKGROUND
+        rest = {name: total - yields.total((name,)) for name in self.signals}
         return {
-            name: squared_significance(yields.total((name,)), total - yields.total((name,))) for name in self.signals
+            name: squared_significance(yields.total((name,)), xp.where(none, 0.0 * b, b))
+            for name, b in rest.items()
         }
 
     def each(self, yields: Yields) -> dict[str, float]:

@@ -8,6 +8,9 @@ from typing import Any
 from cortado.objectives.terms import Floor
 from cortado.objectives.yields import Yields, array_namespace
 
+# No variance for any purpose, but the square of any yield can be divided by it, for the gradient twice.
+_LEAST_VARIANCE = 1e-100
+
 
 @dataclass(frozen=True)
 class MinBackground(Floor):
@@ -30,4 +33,4 @@ class MinEffectiveEvents(Floor):
         xp = array_namespace(yields.sumw)
         total = xp.maximum(yields.total(yields.backgrounds), 0.0)
         variance = yields.total(yields.backgrounds, "sumw2")
-        return total**2 / xp.maximum(variance, 1e-300)
+        return total**2 / xp.maximum(variance, _LEAST_VARIANCE)

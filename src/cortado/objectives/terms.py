@@ -23,6 +23,9 @@ class Term:
     def __add__(self, other: Callable[[Yields], Any]) -> Objective:
         return Objective((self,)) + other
 
+    def __radd__(self, other: Callable[[Yields], Any]) -> Objective:
+        return Objective((other, self))
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -31,14 +34,20 @@ class Objective:
     terms: tuple[Callable[[Yields], Any], ...]
 
     def __post_init__(self) -> None:
-        named = {tuple(t.signals) for t in self.terms if getattr(t, "signals", None)}
+        for term in self.terms:
+            if not callable(term):
+                raise ConfigError(f"the terms of an objective must be functions of yields, got {term!r}")
+        named = set(self._named_signals())
         if len(named) > 1:
             raise ConfigError(f"the terms of one objective must name the same signals, got {sorted(named)}")
 
     @property
     def signals(self) -> tuple[str, ...]:
         """Names of the signal processes; empty if no term names any."""
-        return next((tuple(t.signals) for t in self.terms if getattr(t, "signals", None)), ())
+        return next(iter(self._named_signals()), ())
+
+    def _named_signals(self) -> list[tuple[str, ...]]:
+        return [tuple(signals) for term in self.terms if (signals := getattr(term, "signals", ()))]
 
     @property
     def floors(self) -> tuple[Floor, ...]:
@@ -56,7 +65,7 @@ class Objective:
         return float(sum(term(named) for term in self.terms if not isinstance(term, Floor)))
 
     def shortfall(self, yields: Yields) -> npt.NDArray[np.float64]:
-        """(K,) how far each category is below its floors, 0 where all are met, 1 where it is empty."""
+        """(K,) how far each category is below its floors: 0 where all are met, 1 a floor if it is empty."""
         named = replace(yields, signals=self.signals)
         gaps = [np.clip(floor.gap(named), 0.0, None) for floor in self.floors]
         return np.sum(gaps, axis=0) if gaps else np.zeros(np.shape(yields.sumw)[1])
@@ -64,6 +73,9 @@ class Objective:
     def __add__(self, other: Callable[[Yields], Any]) -> Objective:
         more = other.terms if isinstance(other, Objective) else (other,)
         return Objective((*self.terms, *more))
+
+    def __radd__(self, other: Callable[[Yields], Any]) -> Objective:
+        return Objective((other, *self.terms))
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,13 @@ class Floor(Term):
 
     def __post_init__(self) -> None:
         if not self.minimum >= 0 or not np.isfinite(self.minimum):
-            raise ConfigError(f"{type(self).__name__}: minimum must be a finite number ≥ 0, got {self.minimum}")
+            raise ConfigError(
+                f"{type(self).__name__}: minimum must be a finite number ≥ 0, got {self.minimum}"
+            )
+        if not 0 < self.strength < float("inf"):
+            raise ConfigError(
+                f"{type(self).__name__}: strength must be a finite number > 0, got {self.strength}"
+            )
 
     def level(self, yields: Yields) -> Any:
         """(K,) the quantity that has to reach the minimum."""
@@ -98,4 +116,3 @@ class Floor(Term):
 def as_objective(function: Objective | Callable[[Yields], Any]) -> Objective:
     """An :class:`Objective` from one, from a term, or from a plain function of yields."""
     return function if isinstance(function, Objective) else Objective((function,))
-

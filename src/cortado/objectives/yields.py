@@ -38,7 +38,9 @@ class Yields:
             raise ConfigError(f"signals {unknown} are not among the processes {list(self.processes)}")
 
     def total(self, names: tuple[str, ...], what: str = "sumw") -> Any:
-        """(K,) sum of ``what`` ("sumw", "sumw2" or "count") over the named processes."""
+        """(K,) sum of ``what`` ("sumw", "sumw2" or "count") over the named processes; 0 if there are none."""
+        if unknown := [name for name in names if name not in self.processes]:
+            raise ConfigError(f"{unknown} are not among the processes {list(self.processes)}")
         table = getattr(self, what)
         rows = [table[self.processes.index(name)] for name in names]
         return sum(rows[1:], rows[0]) if rows else 0 * table[0]
@@ -56,4 +58,7 @@ def array_namespace(array: Any) -> Any:
     """
     if isinstance(array, np.ndarray | np.generic | float | int):
         return np
-    return sys.modules["tensorflow"].experimental.numpy
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not tensorflow.is_tensor(array):
+        raise TypeError(f"yields must be numpy arrays or TensorFlow tensors, got {type(array).__name__}")
+    return tensorflow.experimental.numpy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,32 +11,9 @@ from matplotlib.ticker import NullLocator
 
 from cortado.errors import ConfigError
 from cortado.plotting.palette import FILLS
+from cortado.report import SchemeRow
 
 _GROUP_HEIGHT = 0.8
-
-
-class SchemeRow(Protocol):
-    """One significance: of which scheme, on which events."""
-
-    @property
-    def scheme(self) -> str:
-        """Name of the categorisation."""
-        ...
-
-    @property
-    def events(self) -> str:
-        """Which events it was computed on: "training", "held-out" or "all"."""
-        ...
-
-    @property
-    def combined(self) -> float:
-        """Combined significance of all signals."""
-        ...
-
-    @property
-    def combined_uncertainty(self) -> float:
-        """Its statistical uncertainty."""
-        ...
 
 
 def significance(
@@ -63,7 +39,7 @@ def significance(
             height=0.9 * height,
             color=FILLS[index % len(FILLS)],
             error_kw={"ecolor": "black", "elinewidth": 1.5, "capsize": 3},
-            label=f"{kind} events",
+            label=kind,
         )
         for place, row in zip(y, of_kind, strict=True):
             end = np.nan_to_num(row.combined) + np.nan_to_num(row.combined_uncertainty)
@@ -86,4 +62,12 @@ def _arrange(ax: Axes, schemes: Sequence[str], longest: float) -> None:
     ax.tick_params(axis="y", which="major", length=0)
     ax.set_ylim(len(schemes) - 0.5, -0.5)
     ax.set_xlim(0, 1.4 * longest or 1.0)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    size = plt.rcParams["legend.fontsize"]
+    ax.legend(
+        title="Events",
+        title_fontsize=size,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=3,
+        frameon=False,
+    )

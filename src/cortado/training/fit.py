@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.categorizer import Categorizer, Training
-from cortado.categorizer.rules import Rule
+from cortado.categorizer.rules import ModelRule
 from cortado.errors import ConfigError, TrainingError
 from cortado.models.tensorflow import tf
 from cortado.objectives import Objective, Yields, as_objective
@@ -44,7 +44,7 @@ class Model(Protocol):
     def memberships(self, u: Any, sharpness: Any) -> Any:
         """(n, K) soft category memberships at coordinates u (n, d)."""
 
-    def freeze(self) -> Rule:
+    def freeze(self) -> ModelRule:
         """The hard limit."""
 
 
@@ -64,8 +64,8 @@ class Step:
 class FitResult:
     """Categories learned from a sample.
 
-    ``training`` and ``held_out`` are yields of the hard categories on the cells of the respective folds, scaled to
-    the full luminosity; ``held_out`` is None where no fold was held out.
+    ``training`` and ``held_out`` are yields of the hard categories on the cells of these folds, scaled to the
+    full luminosity; ``held_out`` is None where no fold was held out.
     """
 
     categorizer: Categorizer
@@ -83,7 +83,7 @@ class FitResult:
 class _State:
     """Hard categories, and what they are worth."""
 
-    rule: Rule
+    rule: ModelRule
     value: float
     shortfall: float
 
@@ -91,6 +91,8 @@ class _State:
         """Meeting the floors comes first, then the objective."""
         if other is None:
             return True
+        if not np.isfinite(self.value):
+            return False
         return (-self.shortfall, self.value) > (-other.shortfall, other.value)
 
 
@@ -111,8 +113,9 @@ def fit(
 ) -> FitResult:
     """Learn categories of ``sample`` that maximise ``objective``.
 
-    The optimiser sees soft yields, at a temperature that falls from step to step; what is kept is the state whose
-    *hard* categories are best on the training folds, over all steps and starts, floors met first.
+    The optimiser sees soft yields, at a temperature that falls from step to step; what is kept is the state
+    whose *hard* categories are best on the training folds, over all steps and starts. A category that misses
+    a floor is dropped, and its region falls to its neighbours.
 
     Parameters
     ----------
@@ -146,38 +149,24 @@ def fit(
     """
     goal = as_objective(objective)
     folds, left_out = _split_folds(sample.n_folds, held_out)
-    for name, value in (("steps", steps), ("starts", starts), ("evaluate_every", evaluate_every), ("max_cells", max_cells)):
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+    plan = _Plan(steps, starts, learning_rate, temperature, evaluate_every, max_cells)
     points = sample.points(folds)
     _check_signals(goal, points, model.n_categories)
-    coarse = points.coarsened(max_cells)
     history: list[Step] = []
     best: _State | None = None
-    trainer: _Trainer | None = None
-    for start, generator in enumerate(np.random.default_rng(seed).spawn(starts)):
-        beginning = partition_start(coarse, goal, model.n_categories, generator)
-        model.initialise(beginning.points, beginning.category, beginning.importance)
-        trainer = trainer or _Trainer(model, coarse, goal)
-        trainer.restart()
-        trainer.imitate(beginning)
-        for step in range(steps):
-            fraction = step / max(steps - 1, 1)
-            soft = trainer.step(temperature(fraction), learning_rate(fraction))
-            if step % evaluate_every == evaluate_every - 1 or step == steps - 1:
-                state = _evaluate(model, points, goal)
-                if not np.isfinite(soft) or not np.isfinite(state.value):
-                    break  # this start diverged; its last finite state is kept
-                history.append(Step(start, step, temperature(fraction), soft, state.value, state.shortfall))
-                best = state if state.better_than(best) else best
-                if progress:
-                    progress(start * steps + step + 1, starts * steps, best.value if best else None)
-    if best is None:
-        raise TrainingError(f"the objective was not finite in any of {starts} starts; check the sample's weights")
-    rule = ordered_rule(best.rule, points, goal)
+    for step, state in _train(model, points, goal, plan, seed):
+        history.append(step)
+        best = state if state.better_than(best) else best
+        if progress:
+            progress(step.start * steps + step.step + 1, starts * steps, best.value if best else None)
+    rule = ordered_rule(_usable(best, points, goal).rule, points, goal)
     training = points.yields(rule.assign(points.place), rule.n_categories)
     record = Training(
-        signals=goal.signals, processes=points.processes, n_folds=sample.n_folds, folds=tuple(folds), seed=seed,
+        signals=goal.signals,
+        processes=points.processes,
+        n_folds=sample.n_folds,
+        folds=tuple(folds),
+        seed=seed,
         objective=goal.value(training),
     )
     categorizer = Categorizer(features=sample.features, rule=rule, training=record)
@@ -186,11 +175,68 @@ def fit(
     return FitResult(categorizer, goal, training, held, tuple(history))
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How to train; every number is at least 1."""
+
+    steps: int
+    starts: int
+    learning_rate: Callable[[float], float]
+    temperature: Callable[[float], float]
+    evaluate_every: int
+    max_cells: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "starts", "evaluate_every", "max_cells"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def _train(
+    model: Model, points: Points, goal: Objective, plan: _Plan, seed: int
+) -> Iterator[tuple[Step, _State]]:
+    """Train from every start, and give the hard categories every so many steps."""
+    coarse = points.coarsened(plan.max_cells)
+    trainer: _Trainer | None = None
+    for start, generator in enumerate(np.random.default_rng(seed).spawn(plan.starts)):
+        beginning = partition_start(coarse, goal, model.n_categories, generator)
+        model.initialise(beginning.points, beginning.category, beginning.importance)
+        trainer = trainer or _Trainer(model, coarse, goal)
+        trainer.imitate(beginning)
+        for step in range(plan.steps):
+            progress = step / max(plan.steps - 1, 1)
+            temperature = plan.temperature(progress)
+            soft = trainer.step(temperature, plan.learning_rate(progress))
+            if not np.isfinite(soft):
+                break  # diverged; what was found before stays
+            if step % plan.evaluate_every == plan.evaluate_every - 1 or step == plan.steps - 1:
+                state = _evaluate(model, points, goal)
+                if state is not None:
+                    yield Step(start, step, temperature, soft, state.value, state.shortfall), state
+
+
+def _usable(best: _State | None, points: Points, goal: Objective) -> _State:
+    """The best state, if it has categories that meet the floors; else ``TrainingError``."""
+    if best is None:
+        raise TrainingError("the objective was not finite in any start; check the weights of the sample")
+    if best.shortfall or best.rule.n_categories < 2:
+        background = [p for p, name in enumerate(points.processes) if name not in goal.signals]
+        floors = ", ".join(f"{type(f).__name__}({f.minimum:g})" for f in goal.floors)
+        raise TrainingError(
+            f"no two categories were found that both meet {floors}: the training folds hold an expected "
+            f"background {points.sumw[background].sum():.4g} from {points.count[background].sum()} events; "
+            "lower the floors or simulate more events"
+        )
+    return best
+
+
 def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int], list[int]]:
     left_out = [n_folds - 1] if held_out is None and n_folds > 1 else sorted(set(held_out or ()))
     folds = [f for f in range(n_folds) if f not in left_out]
     if not folds or not set(left_out) <= set(range(n_folds)):
-        raise ConfigError(f"held_out must be some, but not all, of the folds 0 … {n_folds - 1}, got {left_out}")
+        raise ConfigError(
+            f"held_out must be some, but not all, of the folds 0 … {n_folds - 1}, got {left_out}"
+        )
     return folds, left_out
 
 
@@ -202,12 +248,17 @@ def _check_signals(goal: Objective, points: Points, n_categories: int) -> None:
         if not total > 0:
             raise ConfigError(f"signal {name!r} has a total weight of {total:.6g} in the training folds")
     if len(points.place) < n_categories:
-        raise ConfigError(f"{n_categories} categories need as many cells, the training folds have {len(points.place)}")
+        raise ConfigError(
+            f"{n_categories} categories need as many cells, the training folds have {len(points.place)}"
+        )
 
 
-def _evaluate(model: Model, points: Points, goal: Objective) -> _State:
-    """The hard categories of the model, without those that miss a floor, and what they are worth."""
-    rule = model.freeze()
+def _evaluate(model: Model, points: Points, goal: Objective) -> _State | None:
+    """The hard categories without those that miss a floor; None where the model has no valid hard limit."""
+    try:
+        rule = model.freeze()
+    except ValueError:
+        return None
     while True:
         yields = points.yields(rule.assign(points.place), rule.n_categories)
         shortfall = goal.shortfall(yields)
@@ -231,19 +282,20 @@ class _Trainer:
         self._step = tf.function(self._take_step)
         self._imitation = tf.function(self._imitate)
 
-    def restart(self) -> None:
-        """Forget the momenta of an earlier start."""
+    def _forget(self) -> None:
+        """Set the momenta back."""
         for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 
     def imitate(self, start: Start) -> None:
-        """Bring the model close to a partition, by cross entropy weighted with how much each point matters."""
+        """Bring the model close to a partition, by cross entropy weighted by the importance of points."""
         labels = tf.one_hot(start.category, self._model.n_categories, dtype=tf.float64)
         targets = labels * tf.constant(start.importance, tf.float64)[:, None]
         place = tf.constant(start.points.place, tf.float64)
+        self._forget()
         for _ in range(_IMITATION_STEPS):
             self._imitation(place, targets)
-        self.restart()
+        self._forget()
 
     def _imitate(self, place: Any, targets: Any) -> None:
         variables = self._model.trainable_variables

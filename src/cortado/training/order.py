@@ -1,18 +1,16 @@
-"""The order of categories: by position in one dimension, otherwise by significance, least significant first."""
+"""The order of categories: by position in one dimension, otherwise by significance, the least first."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from cortado.categorizer.rules import GaussianMixtureRule, Rule
+from cortado.categorizer.rules import ModelRule
 from cortado.objectives import Asimov, Objective
 from cortado.sample import Points
 
 
-def ordered_rule(rule: Rule, points: Points, objective: Objective) -> Rule:
+def ordered_rule(rule: ModelRule, points: Points, objective: Objective) -> ModelRule:
     """The rule without categories that hold no point, the others put in order."""
-    if not isinstance(rule, GaussianMixtureRule):
-        return rule
     category = rule.assign(points.place)
     occupied = np.unique(category)
     if points.place.shape[1] == 1:
@@ -23,8 +21,8 @@ def ordered_rule(rule: Rule, points: Points, objective: Objective) -> Rule:
     return rule.select([int(k) for k in order])
 
 
-def _importance(rule: Rule, points: Points, objective: Objective) -> np.ndarray:
-    """(K,) share of each category in Z², summed over signals; a category counts for the signal it serves most."""
+def _importance(rule: ModelRule, points: Points, objective: Objective) -> np.ndarray:
+    """(K,) share of each category in the Z² of every signal, summed over the signals."""
     yields = points.yields(rule.assign(points.place), rule.n_categories)
     terms = [t for t in objective.terms if isinstance(t, Asimov)]
     shares = [z2 / max(z2.sum(), 1e-300) for t in terms for z2 in t.per_category(yields).values()]

@@ -22,7 +22,11 @@ from cortado.sample import Points
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_PEDESTALS = (0.3, 0.6, 1.2)  # of the background that a category has to have: the first with which all have it
+_PEDESTALS = (
+    0.3,
+    0.6,
+    1.2,
+)  # of the background that a category has to have: the first with which all have it
 _DEFAULT_EFFECTIVE_EVENTS = 10.0  # where no floor says how much that is
 _EVENTS_PER_CELL = 5  # effective background events, on average
 _LEAST_CELLS = 4  # for each category
@@ -37,9 +41,13 @@ class Start:
     importance: Floats
 
 
-def partition_start(points: Points, objective: Objective, n_categories: int, rng: np.random.Generator) -> Start:
+def partition_start(
+    points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
+) -> Start:
     """A partition of coarse cells that is good for the objective, from a random beginning."""
-    points = points.coarsened(max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL)))
+    points = points.coarsened(
+        max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
+    )
     category = _nearest(_standardised(points.place), _interest(points, objective.signals), n_categories, rng)
     values = np.concatenate([points.sumw, points.sumw2, points.count]).T
     function = _Gradient(points.processes, objective)
@@ -47,7 +55,7 @@ def partition_start(points: Points, objective: Objective, n_categories: int, rng
     least = n_categories + 1
     for level in _PEDESTALS:
         found, worth = alternate(values, partial(function, pedestal=level * pedestal), category, n_categories)
-        below = np.count_nonzero(objective.shortfall(points.yields(found, n_categories)))
+        below = int(np.count_nonzero(objective.shortfall(points.yields(found, n_categories))))
         if below < least:
             least, partition, merit = below, found, worth
         if not below:
@@ -59,7 +67,7 @@ def partition_start(points: Points, objective: Objective, n_categories: int, rng
 
 
 class _Gradient:
-    """The objective and its gradient at sums (K, 3P) of Σw, Σw² and counts, with a pedestal under each category."""
+    """Objective and gradient at sums (K, 3P) of Σw, Σw² and counts, with a pedestal under each category."""
 
     def __init__(self, processes: tuple[str, ...], objective: Objective) -> None:
         def value_and_gradient(sums: Any, pedestal: Any) -> tuple[Any, Any]:
@@ -109,7 +117,7 @@ def _standardised(place: Floats) -> Floats:
 
 
 def _nearest(z: Floats, weight: Floats, n: int, rng: np.random.Generator) -> Integers:
-    """(n_points,) the nearest of n points drawn far apart (k-means++: Arthur and Vassilvitskii, SODA 2007)."""
+    """The nearest of n points drawn far apart (k-means++: Arthur and Vassilvitskii, SODA 2007)."""
     distance = np.full(len(z), np.inf)
     nearest = np.zeros(len(z), np.int64)
     probability = weight / weight.sum()

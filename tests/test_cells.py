@@ -1,0 +1,272 @@
+"""Cells add up like a histogram: whatever the order, the chunks, or the way addresses are looked up."""
+
+import math
+from dataclasses import replace
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortado import cells as module
+from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Source
+from cortado.errors import InputError
+
+DIMENSIONS = 2
+# From a dense table of cells over a sorted list to addresses that 64 bits cannot number.
+REACHES = {"dense": 2, "sparse": 10**6, "beyond 64 bits": 2**52, "any integer": 2**62}
+
+
+class Event(NamedTuple):
+    dataset: str
+    fold: int
+    key: tuple[int, ...]
+    weight: float
+    u: tuple[float, ...]
+
+
+def events(reach: int, max_size: int = 40):
+    """Lists of events, some of which share their cell."""
+    integers = st.one_of(st.integers(-reach, reach), st.sampled_from([-reach, -1, 0, reach]))
+    floats = st.floats(-1e3, 1e3, allow_subnormal=False)
+    weights = st.one_of(st.floats(-10, 10, allow_subnormal=False), st.sampled_from([0.0, 1.0, -1.0]))
+    pairs = (st.tuples(integers, integers), st.tuples(floats, floats))
+    one = st.builds(Event, st.sampled_from(["a", "b"]), st.integers(0, 2), pairs[0], weights, pairs[1])
+    return st.lists(one, max_size=max_size)
+
+
+def any_events(max_size: int = 40):
+    return st.sampled_from(list(REACHES.values())).flatmap(lambda reach: events(reach, max_size))
+
+
+def fill(chunk: list[Event]) -> Cells:
+    """The cells of some events, filled one dataset at a time as processors do."""
+    total = Cells.empty(DIMENSIONS, DIMENSIONS)
+    for dataset in sorted({e.dataset for e in chunk}):
+        part = [e for e in chunk if e.dataset == dataset]
+        total += Cells.from_events(
+            Source(dataset),
+            np.array([e.fold for e in part], np.int64),
+            np.array([e.key for e in part], np.int64),
+            np.array([e.weight for e in part]),
+            np.array([e.u for e in part]),
+        )
+    return total
+
+
+def rows(cells: Cells) -> dict[tuple[Source, tuple[int, ...]], tuple[list[float], int]]:
+    """A table as a dictionary; a row that came twice would be lost, so they are counted."""
+    table = {
+        (cells.sources[s], tuple(key)): (sums, n)
+        for s, key, sums, n in zip(
+            cells.source.tolist(), cells.key.tolist(), cells.sums.tolist(), cells.count.tolist(), strict=True
+        )
+    }
+    assert len(table) == len(cells)
+    return table
+
+
+def naive(chunk: list[Event]) -> dict[tuple[Source, tuple[int, ...]], tuple[list[float], int]]:
+    """The same without numpy, with exact sums."""
+    found: dict[tuple[Source, tuple[int, ...]], list[Event]] = {}
+    for e in chunk:
+        found.setdefault((Source(e.dataset, fold=e.fold), e.key), []).append(e)
+    return {
+        place: (
+            [
+                math.fsum(e.weight for e in group),
+                math.fsum(e.weight**2 for e in group),
+                math.fsum(abs(e.weight) for e in group),
+                *(math.fsum(abs(e.weight) * e.u[i] for e in group) for i in range(DIMENSIONS)),
+            ],
+            len(group),
+        )
+        for place, group in found.items()
+    }
+
+
+def assert_close(one, other) -> None:
+    """Same rows, counts exactly; sums to 1e-9 of what their terms add up to without signs."""
+    assert one.keys() == other.keys()
+    for place, (sums, count) in one.items():
+        sums_there, count_there = other[place]
+        assert count == count_there
+        size = np.array([sums[SUMABSW], sums[SUMW2], sums[SUMABSW], *[1e3 * sums[SUMABSW]] * DIMENSIONS])
+        assert np.all(np.abs(np.subtract(sums, sums_there)) <= 1e-9 * size + 1e-300), place
+
+
+@given(chunk=any_events())
+def test_sums_are_those_of_a_dictionary(chunk):
+    cells = fill(chunk)
+    assert_close(rows(cells), naive(chunk))
+    assert cells.sources == tuple(sorted({Source(e.dataset, fold=e.fold) for e in chunk}))
+    assert cells.key.dtype == cells.count.dtype == cells.source.dtype == np.int64
+    assert cells.sums.dtype == np.float64
+
+
+@given(chunk=any_events())
+def test_rows_are_unique_and_sorted(chunk):
+    cells = fill(chunk)
+    places = [(s, *key) for s, key in zip(cells.source.tolist(), cells.key.tolist(), strict=True)]
+    assert places == sorted(set(places))
+
+
+@given(chunk=any_events(), data=st.data())
+def test_chunks_and_order_do_not_matter(chunk, data):
+    whole = fill(chunk)
+    shuffled = data.draw(st.permutations(chunk))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(chunk)), max_size=5)))
+    parts = [fill(shuffled[i:j]) for i, j in zip([0, *cuts], [*cuts, len(chunk)], strict=True)]
+    total = reduce(Cells.__add__, parts)
+    assert total.sources == whole.sources
+    assert_close(rows(total), rows(whole))
+    assert np.array_equal(total.key, whole.key)
+    assert np.array_equal(total.count, whole.count)
+
+
+@given(one=any_events(15), two=any_events(15), three=any_events(15))
+def test_addition_is_commutative_and_associative_and_has_an_identity(one, two, three):
+    a, b, c = fill(one), fill(two), fill(three)
+    nothing = Cells.empty(DIMENSIONS, DIMENSIONS)
+    assert rows(a + b) == rows(b + a)
+    assert (a + b).sources == (b + a).sources
+    assert_close(rows((a + b) + c), rows(a + (b + c)))
+    assert rows(a + nothing) == rows(nothing + a) == rows(a)
+    assert (a + nothing).sources == a.sources
+
+
+@given(chunk=events(2))
+def test_every_way_to_look_up_addresses_gives_the_same(chunk):
+    """One far away cell more makes the same events sparse, or too far apart for 64 bits."""
+    dense = rows(fill(chunk))
+    for reach in (10**8, 2**40, 2**62):
+        far = Event("a", 0, (reach, -reach), 1.0, (0.0, 0.0))
+        table = rows(fill([*chunk, far]))
+        del table[Source("a"), far.key]
+        assert_close(table, dense)
+
+
+def test_a_dense_table_is_not_made_for_distant_cells(monkeypatch):
+    """Two cells 10⁹ apart in each direction must not cost 10¹⁸ of memory."""
+    made: list[int] = []
+    bincounts = module._bincounts
+
+    def counting(index, size, *arguments):
+        made.append(size)
+        return bincounts(index, size, *arguments)
+
+    monkeypatch.setattr(module, "_bincounts", counting)
+    fill([Event("a", 0, (0, 0), 1.0, (0.0, 0.0)), Event("a", 0, (10**9, 10**9), 1.0, (0.0, 0.0))])
+    assert made
+    assert max(made) == 2
+
+
+def test_weights_that_cancel_leave_a_row():
+    cells = fill([Event("a", 0, (1, 2), w, (0.5, 0.5)) for w in (2.0, -2.0, 0.0)])
+    ((sums, count),) = rows(cells).values()
+    assert count == 3
+    assert sums == [0.0, 8.0, 4.0, 2.0, 2.0]
+
+
+def test_an_empty_fill_is_empty():
+    cells = Cells.from_events(
+        Source("a"), np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0), np.zeros((0, 2))
+    )
+    assert len(cells) == 0
+    assert cells.sources == ()
+    assert cells.dimensions == 2
+    assert cells.sums.shape == (0, MOMENTS + 2)
+    some = fill([Event("a", 0, (0, 0), 1.0, (0.0, 0.0))])
+    assert rows(cells + some) == rows(some)
+
+
+def test_sums_of_many_events_keep_their_digits():
+    """10⁶ weights of 0.1 in one cell, in one chunk and in a thousand."""
+    n = 1_000_000
+    weight = np.full(n, 0.1)
+    zero = np.zeros(n, np.int64)
+
+    def part(chunk: slice) -> Cells:
+        return Cells.from_events(Source("a"), zero[chunk], zero[chunk, None], weight[chunk])
+
+    whole = part(slice(None))
+    cut = reduce(Cells.__add__, (part(slice(i, i + 1000)) for i in range(0, n, 1000)))
+    for cells in (whole, cut):
+        assert cells.count.tolist() == [n]
+        assert cells.sums[0] == pytest.approx([n * 0.1, n * 0.01, n * 0.1], rel=1e-9)
+
+
+@given(chunk=any_events())
+def test_scaling_a_dataset_scales_its_sums(chunk):
+    cells = fill(chunk)
+    factor = {"a": 3.0, "b": 0.5}
+    scaled = cells.relabel(lambda s: s, factor)
+    assert np.array_equal(scaled.count, cells.count)
+    for (source, _), (sums, _), (old, _) in zip(
+        rows(scaled), rows(scaled).values(), rows(cells).values(), strict=True
+    ):
+        f = factor[source.dataset]
+        assert sums[SUMW] == f * old[SUMW]
+        assert sums[SUMW2] == pytest.approx(f * f * old[SUMW2], rel=1e-15)
+        assert sums[SUMABSW:] == [f * value for value in old[SUMABSW:]]
+
+
+@given(chunk=any_events())
+def test_sources_of_one_name_are_merged(chunk):
+    merged = fill(chunk).relabel(lambda s: Source("all", fold=s.fold))
+    renamed = [e._replace(dataset="all") for e in chunk]
+    assert_close(rows(merged), naive(renamed))
+    assert merged.sources == tuple(sorted({Source("all", fold=e.fold) for e in chunk}))
+
+
+@given(chunk=any_events())
+def test_selection_keeps_the_rows_of_its_sources(chunk):
+    cells = fill(chunk)
+
+    def keep(source: Source) -> bool:
+        return source.fold == 1
+
+    assert rows(cells.select(keep)) == {p: v for p, v in rows(cells).items() if keep(p[0])}
+    rest = cells.select(lambda s: not keep(s))
+    assert rows(cells.select(keep) + rest) == rows(cells)
+    assert rows(cells.select(lambda _: False)) == {}
+
+
+@given(chunk=events(10**6))
+def test_new_addresses_merge_rows(chunk):
+    halved = fill(chunk)
+    halved = halved.with_key(halved.key // 2)
+    assert_close(rows(halved), naive([e._replace(key=(e.key[0] // 2, e.key[1] // 2)) for e in chunk]))
+
+
+def test_moments_can_be_left_out():
+    cells = fill([Event("a", 0, (0, 0), 2.0, (1.0, 5.0))])
+    assert cells.without_moments().sums.tolist() == [[2.0, 4.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Cells.empty(1, 2), "addresses of 2 and 1 integers, 5 and 5 sums"),
+        (Cells.empty(2, 0), "addresses of 2 and 2 integers, 5 and 3 sums"),
+    ],
+)
+def test_tables_of_different_shape_do_not_add_up(other, message):
+    with pytest.raises(InputError, match=message):
+        Cells.empty(2, 2) + other
+
+
+def test_only_cells_can_be_added():
+    with pytest.raises(TypeError):
+        Cells.empty(2) + 1  # type: ignore[operator]
+
+
+def test_a_table_is_not_changed_by_what_is_made_of_it():
+    cells = fill([Event("a", 0, (0, 0), 2.0, (1.0, 5.0)), Event("b", 1, (3, 0), 1.0, (1.0, 5.0))])
+    before = replace(cells, sums=cells.sums.copy(), key=cells.key.copy())
+    cells.relabel(lambda s: s, {"a": 2.0, "b": 2.0})
+    cells.select(lambda s: s.dataset == "a")
+    _ = cells + cells
+    assert rows(cells) == rows(before)

@@ -1,0 +1,76 @@
+"""Reports quote the significances of the objective itself, and say where nothing can be claimed."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from cortado.objectives import Asimov, MinBackground, Yields, simulation_uncertainty
+from cortado.report import evaluate, fit_rows, significance_table, to_text
+
+OBJECTIVE = Asimov(["ggH", "qqH"]) + MinBackground(10.0)
+
+
+def yields(background=(80.0, 40.0, 20.0)) -> Yields:
+    sumw = np.array([[2.0, 5.0, 9.0], [1.0, 3.0, 0.5], background, [30.0, 10.0, 5.0]])
+    return Yields(("ggH", "qqH", "DY", "TT"), sumw, 0.1 * np.abs(sumw), np.ones((4, 3), np.int64))
+
+
+def test_a_row_quotes_the_objective_without_its_floors():
+    row = evaluate("learned", "held-out", yields(), OBJECTIVE)
+    each = Asimov(["ggH", "qqH"]).each(yields())
+    assert row.significances == each
+    assert row.combined == pytest.approx(math.sqrt(each["ggH"] * each["qqH"]))
+    assert row.combined_uncertainty == simulation_uncertainty(OBJECTIVE.value, yields())
+    assert row.combined_uncertainty > 0
+    assert (row.scheme, row.events, row.n_categories) == ("learned", "held-out", 3)
+
+
+def test_background_is_what_is_not_a_signal():
+    row = evaluate("learned", "all", yields(), OBJECTIVE)
+    assert row.min_background == 25.0
+    assert row.min_effective_events == pytest.approx(25.0**2 / 2.5)
+    assert row.without_background == []
+
+
+def test_categories_without_background_are_listed_and_contribute_nothing():
+    row = evaluate("learned", "all", yields(background=(80.0, -10.0, -7.5)), OBJECTIVE)
+    alone = yields()
+    first = Yields(alone.processes, alone.sumw[:, :1], alone.sumw2[:, :1], alone.count[:, :1])
+    assert row.without_background == [1, 2]
+    assert row.significances == evaluate("learned", "all", first, OBJECTIVE).significances
+    assert row.min_effective_events == 0.0
+    assert row.min_background == -2.5
+
+
+def test_a_row_becomes_json():
+    row = evaluate("learned", "all", yields(background=(80.0, -10.0, -7.5)), OBJECTIVE)
+    assert json.loads(json.dumps(row.as_dict())) == row.as_dict()
+    assert set(row.as_dict()) >= {"scheme", "events", "significances", "combined", "without_background"}
+
+
+def test_the_table_says_on_which_events_a_number_was_computed():
+    rows = [
+        evaluate(scheme, events, yields(), OBJECTIVE)
+        for scheme in ("learned", "equidistant")
+        for events in ("training", "held-out", "all")
+    ]
+    text = to_text(significance_table(rows, "Expected significance"))
+    lines = text.splitlines()
+    assert "Expected significance" in lines[0]
+    for word in ("learned", "equidistant"):
+        assert text.count(word) == 1
+    for word in ("training", "held-out", "all"):
+        assert text.count(word) == 2
+    for value in (*rows[0].significances.values(), rows[0].combined, rows[0].combined_uncertainty):
+        assert f"{value:.4f}" in text
+    assert all(heading in text for heading in ("Z ggH", "Z qqH", "combined", "min. B"))
+
+
+def test_a_fit_reports_on_cells():
+    assert [row.events for row in fit_rows(yields(), yields(), OBJECTIVE)] == [
+        "training cells",
+        "held-out cells",
+    ]
+    assert [row.events for row in fit_rows(yields(), None, OBJECTIVE)] == ["training cells"]

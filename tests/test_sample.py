@@ -1,0 +1,503 @@
+"""Samples: what a fit learns from is the same however the events were read."""
+
+import math
+from collections import Counter
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortado import sample as module
+from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Source
+from cortado.coordinates import Features, Identity
+from cortado.errors import ConfigError, InputError
+from cortado.normalisation import Normalisation, weight_factor
+from cortado.sample import Points, Sample
+
+FEATURES = Features.declare(["a", "b"], [Identity(features=("a", "b"), width=(0.5, 0.25))], {"b": -999.0})
+N_FOLDS = 3
+NAMES = ("one", "two")
+
+values = st.one_of(st.floats(-5, 5, allow_subnormal=False), st.sampled_from([0.0, 0.25, -0.25, 0.5]))
+weights = st.one_of(st.floats(-2, 5, allow_subnormal=False), st.sampled_from([0.0, 1.0]))
+special = st.one_of(values, st.sampled_from([math.nan, math.inf, -999.0]))
+
+
+def event_lists(x=values, max_size=30):
+    """(dataset, a, b, weight, identifier) of events."""
+    event = st.tuples(st.sampled_from(NAMES), x, x, weights, st.integers(0, 2**64 - 1))
+    return st.lists(event, max_size=max_size)
+
+
+def fill(events, n_folds=N_FOLDS) -> Sample:
+    total = Sample.empty(FEATURES, n_folds)
+    for dataset in NAMES:
+        part = [e for e in events if e[0] == dataset]
+        x = np.array([e[1:3] for e in part], np.float64).reshape(-1, 2)
+        event_id = np.array([e[4] for e in part], np.uint64)
+        total += Sample.from_events(FEATURES, n_folds, Source(dataset), x, [e[3] for e in part], event_id)
+    return total
+
+
+def assert_equal(one: Sample, other: Sample) -> None:
+    """Counts exactly, sums to 1e-9 of Σ|w|, which coordinates up to 5 multiply."""
+    a, b = one.cells, other.cells
+    assert a.sources == b.sources
+    for name in ("source", "key", "count"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+    size = np.maximum(a.sums[:, SUMABSW : SUMABSW + 1], a.sums[:, SUMW2 : SUMW2 + 1])
+    assert np.all(np.abs(a.sums - b.sums) <= 1e-9 * 5 * size)
+    assert one.invalid == other.invalid
+    assert one.missing == other.missing
+    assert (one.features, one.n_folds) == (other.features, other.n_folds)
+
+
+def toy(rng=None, n=500, **options) -> Sample:
+    rng = rng or np.random.default_rng(3)
+    return Sample.from_arrays(
+        {
+            "sig": (rng.normal(1, 1, (n, 2)), np.full(n, 0.1)),
+            "bkg": (rng.normal(-1, 1, (2 * n, 2)), rng.normal(1, 1, 2 * n)),
+        },
+        **options,
+    )
+
+
+def points_of(key, mass, n_processes=2) -> Points:
+    """Points in given cells of width 1, in their centres."""
+    key = np.array(key, np.int64)
+    sumw = np.outer(np.arange(1, n_processes + 1), mass)
+    count = np.ones((n_processes, len(key)), np.int64)
+    return Points(NAMES[:n_processes], key + 0.5, sumw, sumw**2, count, key, np.array(mass, float))
+
+
+# --- adding up ----------------------------------------------------------------------------------------------
+
+
+@given(events=event_lists(special), data=st.data())
+def test_chunks_and_order_do_not_matter(events, data):
+    shuffled = data.draw(st.permutations(events))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=4)))
+    parts = [fill(shuffled[i:j]) for i, j in zip([0, *cuts], [*cuts, len(events)], strict=True)]
+    assert_equal(reduce(Sample.__add__, parts), fill(events))
+
+
+@given(one=event_lists(special, 10), two=event_lists(special, 10), three=event_lists(special, 10))
+def test_addition_is_commutative_and_associative_and_has_an_identity(one, two, three):
+    a, b, c = fill(one), fill(two), fill(three)
+    assert_equal(a + b, b + a)
+    assert_equal((a + b) + c, a + (b + c))
+    assert_equal(a + Sample.empty(FEATURES, N_FOLDS), a)
+    assert_equal(Sample.empty(FEATURES, N_FOLDS) + a, a)
+
+
+@given(events=event_lists(special))
+def test_every_event_is_used_missing_or_invalid(events):
+    sample = fill(events)
+    missing = Counter(e[0] for e in events if e[2] == -999.0)
+    invalid = Counter(
+        (e[0], name)
+        for e in events
+        for name, value in zip("ab", e[1:3], strict=True)
+        if e[2] != -999.0 and not math.isfinite(value)
+    )
+    bad = sum(e[2] != -999.0 and not all(map(math.isfinite, e[1:3])) for e in events)
+    assert sample.missing == missing
+    assert sample.invalid == invalid
+    assert sample.cells.count.sum() + missing.total() + bad == len(events)
+
+
+@given(events=event_lists())
+def test_sums_hold_weights_and_moments(events):
+    sample = fill(events)
+    cells = sample.cells.relabel(lambda s: Source(s.dataset))
+    for index, (dataset, *_) in enumerate(cells.sources):
+        part = [e for e in events if e[0] == dataset]
+        total = cells.sums[cells.source == index].sum(axis=0)
+        w = np.array([e[3] for e in part])
+        u = np.array([e[1:3] for e in part])
+        expected = [w.sum(), (w**2).sum(), np.abs(w).sum(), *(np.abs(w) @ u)]
+        np.testing.assert_allclose(total, expected, atol=1e-9)
+
+
+@given(events=event_lists())
+def test_cells_hold_the_events_between_their_edges(events):
+    for dataset, a, b, weight, event_id in events:
+        key = fill([(dataset, a, b, weight, event_id)]).cells.key[0]
+        width = np.array([0.5, 0.25])
+        assert np.all((key * width <= [a, b]) & ([a, b] < (key + 1) * width))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Sample.empty(FEATURES, 2),
+        Sample.empty(
+            Features.declare(["a", "b"], [Identity(features=("a", "b"), width=(0.5, 0.5))]), N_FOLDS
+        ),
+        Sample.empty(Features.declare(["a", "c"], "logit"), N_FOLDS),
+    ],
+    ids=["folds", "widths", "features"],
+)
+def test_samples_of_different_kind_do_not_add_up(other):
+    with pytest.raises(InputError, match="different features, coordinates, cell widths or folds"):
+        Sample.empty(FEATURES, N_FOLDS) + other
+
+
+def test_missing_may_be_nan_and_samples_still_add_up_after_travelling():
+    import pickle
+
+    features = Features.declare(["a"], [Identity(features=("a",), width=(1.0,))], {"a": math.nan})
+    part = Sample.from_events(features, 1, Source("one"), [[math.nan], [1.0]], [1.0, 1.0], None)
+    total = pickle.loads(pickle.dumps(part)) + part
+    assert total.missing == {"one": 2}
+    assert total.invalid == {}
+    assert total.cells.count.tolist() == [2]
+
+
+# --- points -------------------------------------------------------------------------------------------------
+
+
+@given(events=event_lists().filter(len))
+def test_points_lie_in_their_cells_at_the_centroid(events):
+    points = fill(events).points()
+    width = np.array([0.5, 0.25])
+    assert np.all(points.place >= points.key * width - 1e-6)  # points have 24 bits
+    assert np.all(points.place <= (points.key + 1) * width + 1e-6)
+    for key, place, mass in zip(points.key, points.place, points.mass, strict=True):
+        inside = [e for e in events if np.all(np.floor(np.array(e[1:3]) / width) == key)]
+        absolute = np.abs([e[3] for e in inside])
+        assert mass == pytest.approx(absolute.sum(), rel=1e-7)
+        if mass > 1e-200:
+            expected = absolute @ np.array([e[1:3] for e in inside]) / absolute.sum()
+            np.testing.assert_allclose(place, expected, rtol=1e-7, atol=1e-9)
+        elif mass == 0:
+            np.testing.assert_allclose(place, (key + 0.5) * width)
+
+
+@given(values=st.lists(st.floats(-1e300, 1e300, allow_subnormal=False)))
+def test_points_are_rounded_to_24_bits_in_the_whole_range(values):
+    exact = np.array(values, np.float64)
+    rounded = module._to_24_bits(exact)
+    assert np.all(np.abs(rounded - exact) <= np.abs(exact) * 2.0**-24)
+    mantissa = np.frexp(rounded)[0] * 2**24
+    assert np.array_equal(mantissa, np.rint(mantissa))
+    assert np.array_equal(module._to_24_bits(rounded), rounded)
+
+
+def test_folds_are_scaled_to_the_full_luminosity():
+    sample = toy(n_folds=5)
+    full = sample.points()
+    assert full.processes == ("bkg", "sig")
+    assert full.sumw.sum(axis=1) == pytest.approx(sample.points(range(5)).sumw.sum(axis=1))
+    assert full.sumw[1].sum() == pytest.approx(50.0)
+    parts = [sample.points([fold]) for fold in range(5)]
+    rest = sample.points([0, 2, 3, 4])
+    for name, power in (("sumw", 1), ("sumw2", 2)):
+        raw = [getattr(p, name).sum(axis=1) / 5**power for p in parts]
+        np.testing.assert_allclose(np.sum(raw, axis=0), getattr(full, name).sum(axis=1))
+        expected = (np.sum(raw, axis=0) - raw[1]) * (5 / 4) ** power
+        np.testing.assert_allclose(getattr(rest, name).sum(axis=1), expected)
+    assert sum(p.count.sum() for p in parts) == full.count.sum() == 1500
+    assert rest.mass.sum() == pytest.approx(5 / 4 * (full.mass.sum() - parts[1].mass.sum() / 5))
+
+
+def test_a_fold_given_twice_counts_once():
+    sample = toy(n_folds=3)
+    np.testing.assert_array_equal(sample.points([1, 1]).sumw, sample.points([1]).sumw)
+
+
+@pytest.mark.parametrize("folds", [[], [2], [-1]])
+def test_unknown_folds_are_refused(folds):
+    with pytest.raises(ConfigError, match="folds must be some of 0 … 1"):
+        toy().points(folds)
+
+
+@pytest.mark.parametrize("place", [{"channel": "CR"}, {"variation": "jesUp"}])
+def test_an_unknown_channel_or_variation_is_refused(place):
+    with pytest.raises(InputError, match=r"(CR|jesUp).*there are \[\('SR', 'nominal'\)\]"):
+        toy().points(**place)
+
+
+def test_points_of_a_channel_and_variation_are_its_own():
+    total = Sample.empty(FEATURES, 1)
+    sources = [Source("one"), Source("one", "CR"), Source("one", variation="jesUp")]
+    for n, source in enumerate(sources, 1):
+        total += Sample.from_events(FEATURES, 1, source, np.zeros((n, 2)), np.ones(n), None)
+    assert total.points().sumw.tolist() == [[1.0]]
+    assert total.points(channel="CR").sumw.tolist() == [[2.0]]
+    assert total.points(variation="jesUp").sumw.tolist() == [[3.0]]
+
+
+@given(data=st.data())
+def test_yields_sum_the_points_of_each_category(data):
+    points = toy(n=20).points()
+    n = len(points.place)
+    category = np.array(data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)))
+    yields = points.yields(category, 5)
+    for k in range(5):
+        inside = category == k
+        np.testing.assert_allclose(yields.sumw[:, k], points.sumw[:, inside].sum(axis=1), atol=1e-12)
+        np.testing.assert_allclose(yields.sumw2[:, k], points.sumw2[:, inside].sum(axis=1), atol=1e-12)
+        assert np.array_equal(yields.count[:, k], points.count[:, inside].sum(axis=1))
+    assert yields.count.dtype == np.int64
+    assert yields.processes == points.processes
+
+
+# --- coarsening ---------------------------------------------------------------------------------------------
+
+keys = st.lists(
+    st.tuples(st.integers(-(2**40), 2**40), st.integers(-40, 40)), min_size=1, max_size=40, unique=True
+)
+
+
+@given(key=keys, limit=st.integers(1, 20), data=st.data())
+@settings(max_examples=100)
+def test_coarsening_keeps_sums_and_centroids(key, limit, data):
+    masses = st.lists(st.floats(0.01, 100), min_size=len(key), max_size=len(key))
+    points = points_of(key, data.draw(masses))
+    coarse = points.coarsened(limit)
+    assert len(coarse.place) <= limit
+    assert len(np.unique(coarse.key, axis=0)) == len(coarse.key)
+    for name in ("sumw", "sumw2", "count"):
+        before, after = getattr(points, name), getattr(coarse, name)
+        np.testing.assert_allclose(after.sum(axis=1), before.sum(axis=1), rtol=1e-12)
+    assert coarse.count.dtype == np.int64
+    assert coarse.mass.sum() == pytest.approx(points.mass.sum())
+    np.testing.assert_allclose(coarse.mass @ coarse.place, points.mass @ points.place, rtol=1e-9, atol=1e-6)
+    assert np.all(coarse.place >= points.place.min(axis=0) - 1e-3)
+    assert np.all(coarse.place <= points.place.max(axis=0) + 1e-3)
+
+
+def test_coarsening_merges_neighbours_first():
+    points = points_of([(0, 0), (1, 1), (2, 0), (-1, 0)], [1.0, 3.0, 1.0, 1.0])
+    coarse = points.coarsened(3)
+    assert coarse.key.tolist() == [[-1, 0], [0, 0], [1, 0]]
+    assert coarse.place.tolist() == [[-0.5, 0.5], [1.25, 1.25], [2.5, 0.5]]
+    assert coarse.sumw.tolist() == [[1.0, 4.0, 1.0], [2.0, 8.0, 2.0]]
+
+
+def test_coarsening_leaves_few_points_as_they_are():
+    points = points_of([(0, 0), (7, 7)], [1.0, 2.0])
+    assert points.coarsened(2) is points
+
+
+def test_cells_on_either_side_of_zero_end_in_one():
+    points = points_of([(-1, -1), (-1, 0), (0, -1), (0, 0)], [1.0, 1.0, 1.0, 1.0])
+    coarse = points.coarsened(1)
+    assert coarse.place.tolist() == [[0.0, 0.0]]
+    assert coarse.sumw.tolist() == [[4.0], [8.0]]
+
+
+def test_places_without_weight_stay_finite():
+    coarse = points_of([(0, 0), (1, 0), (8, 8)], [0.0, 0.0, 1.0]).coarsened(2)
+    assert np.isfinite(coarse.place).all()
+    assert coarse.place[0].tolist() == pytest.approx([1.0, 0.5])
+    nothing = points_of([(0, 0), (1, 0)], [0.0, 0.0]).coarsened(1)
+    assert nothing.place.tolist() == [[1.0, 0.5]]
+
+
+def test_coarsening_to_nothing_is_refused():
+    with pytest.raises(ConfigError, match="limit must be at least 1, got 0"):
+        points_of([(0, 0)], [1.0]).coarsened(0)
+
+
+# --- from arrays --------------------------------------------------------------------------------------------
+
+
+def test_arrays_become_processes():
+    sample = toy()
+    assert sample.processes == ("bkg", "sig")
+    assert sample.features.names == ("x0", "x1")
+    assert sample.n_folds == 2
+    assert sample.cells.count.sum() == 1500
+
+
+def test_the_same_events_as_float32_lists_or_arrays_make_the_same_sample():
+    x, w = np.array([[0.5, 1.5], [2.5, 3.5]]), np.ones(2)
+    expected = Sample.from_arrays({"p": (x, w)}, "identity", names=["a", "b"])
+    for values, weight in ((x.astype(np.float32), w.astype(np.float32)), (x.tolist(), w.tolist())):
+        assert_equal(Sample.from_arrays({"p": (values, weight)}, "identity", names=["a", "b"]), expected)
+
+
+def test_declared_missing_values_do_not_stretch_the_cells():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (1000, 2))
+    with_missing = x.copy()
+    with_missing[::5, 0] = -999.0
+    plain = Sample.from_arrays({"p": (x, np.ones(1000))}, names=["a", "b"])
+    sample = Sample.from_arrays({"p": (with_missing, np.ones(1000))}, names=["a", "b"], missing={"a": -999.0})
+    assert sample.features.widths == plain.features.widths
+    assert sample.missing == {"p": 200}
+    assert sample.cells.count.sum() == 800
+
+
+X, W = np.arange(6.0).reshape(3, 2), np.ones(3)
+ERRORS = {
+    "nothing": ({}, {}, InputError, "at least one process"),
+    "flat": ({"p": (W, W)}, {}, InputError, r"process 'p': .*\(n, D\).*got \(3,\) and \(3,\)"),
+    "weights": ({"p": (X, W[:2])}, {}, InputError, r"process 'p': .*got \(3, 2\) and \(2,\)"),
+    "depth": ({"p": (X, W), "q": (X[:, :1], W)}, {}, InputError, r"same number of features, got \[1, 2\]"),
+    "names": ({"p": (X, W)}, {"names": ["a"]}, InputError, r"names must be one a feature, 2, got \['a'\]"),
+    "empty": ({"p": (X, W), "q": (X[:0], W[:0])}, {}, InputError, "selected in: 'q'"),
+    "nan": ({"p": (X * np.nan, W)}, {}, InputError, "not finite.*3 of 'x0' in 'p', 3 of 'x1' in 'p'"),
+    "infinite weight": ({"p": (X, W * np.inf)}, {}, InputError, "weight must be finite, got 3"),
+    "all missing": ({"p": (X * 0, W)}, {"missing": {"x0": 0.0}}, InputError, "selected in: 'p'"),
+    "negative": ({"p": (X, -W)}, {}, InputError, "process 'p' has a total weight of -3; it must be positive"),
+    "zero": ({"p": (X, 0 * W)}, {}, InputError, "process 'p' has a total weight of 0;"),
+    "kind": ({"p": (X, W)}, {"coordinates": "polar"}, InputError, "got 'polar'"),
+    "no fold": ({"p": (X, W)}, {"n_folds": 0}, ConfigError, "n_folds must be at least 1, got 0"),
+    "far away": (
+        {"p": (np.array([[1.0], [1e300]]), W[:2])},
+        {"coordinates": [{"kind": "identity", "features": ["x0"], "width": [1e-3]}]},
+        InputError,
+        r"dataset 'p': a value of \['x0'\] is more than 9e\+15 cell widths \[0.001\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("processes", "options", "error", "message"), ERRORS.values(), ids=ERRORS)
+def test_arrays_that_make_no_sample_are_refused_with_the_reason(processes, options, error, message):
+    with pytest.raises(error, match=message):
+        Sample.from_arrays(processes, **options)
+
+
+def test_a_sample_needs_widths():
+    with pytest.raises(ConfigError, match=r"every coordinate needs a cell width, got \(None,\)"):
+        Sample.empty(Features.declare(["a"]))
+
+
+def test_only_nominal_events_must_have_a_positive_total():
+    nominal = Sample.from_events(FEATURES, 1, Source("one"), np.zeros((2, 2)), [1.0, 1.0], None)
+    shifted = Sample.from_events(
+        FEATURES, 1, Source("one", variation="jesUp"), np.zeros((1, 2)), [-3.0], None
+    )
+    assert (nominal + shifted).without_negative_processes().processes == ("one",)
+    more = Sample.from_events(FEATURES, 1, Source("one", variation="jesUp"), np.zeros((1, 2)), [9.0], None)
+    loss = Sample.from_events(FEATURES, 1, Source("one"), np.zeros((1, 2)), [-3.0], None)
+    with pytest.raises(InputError, match="total weight of -1"):
+        (nominal + loss + more).without_negative_processes()
+
+
+# --- normalisation ------------------------------------------------------------------------------------------
+
+
+def test_datasets_are_scaled_and_merged_into_processes():
+    sample = fill([("one", 0.1, 0.1, 1.0, 1), ("one", 3.0, 0.1, 2.0, 1), ("two", 0.2, 0.2, 1.0, 1)])
+    normalised = sample.normalise(Normalisation({"one": "DY", "two": "DY"}, {"one": 2.0, "two": 10.0}))
+    assert normalised.processes == ("DY",)
+    cells = normalised.cells
+    assert cells.count.tolist() == [2, 1]
+    np.testing.assert_allclose(cells.sums[:, SUMW], [2.0 + 10.0, 4.0])
+    np.testing.assert_allclose(cells.sums[:, SUMW2], [4.0 + 100.0, 16.0])
+    np.testing.assert_allclose(cells.sums[:, MOMENTS], [0.2 + 2.0, 12.0])
+
+
+@given(one=event_lists(max_size=15), two=event_lists(max_size=15))
+def test_normalisation_and_addition_commute(one, two):
+    normalisation = Normalisation({"one": "p", "two": "q"}, {"one": 3.0, "two": 0.5})
+    a, b = fill(one).cells, fill(two).cells
+    left = normalisation.apply(a + b)
+    right = normalisation.apply(a) + normalisation.apply(b)
+    assert left.sources == right.sources
+    np.testing.assert_allclose(left.sums, right.sums, rtol=1e-12, atol=1e-9)
+
+
+def test_generator_weights_are_scaled_to_the_luminosity():
+    assert weight_factor(19.6, 11467.0, 476963.0) == pytest.approx(0.47122, rel=1e-4)
+
+
+NORMALISATION_ERRORS = {
+    "no weights": (
+        lambda: weight_factor(1.0, 1.0, 0.0),
+        "sum of generator weights must be positive, got 0.0",
+    ),
+    "nan": (lambda: weight_factor(1.0, 1.0, math.nan), "must be positive, got nan"),
+    "factor": (lambda: Normalisation({"a": "p"}, {"a": -1.0}), "dataset 'a': .*positive, got -1.0"),
+    "infinite": (lambda: Normalisation({"a": "p"}, {"a": math.inf}), "dataset 'a': .*got inf"),
+    "no factor": (lambda: Normalisation({"a": "p", "b": "p"}, {"a": 1.0}), r"\['b'\] .*no factor"),
+    "unknown": (
+        lambda: fill([("two", 0.0, 0.0, 1.0, 1)]).normalise(Normalisation({"one": "p"}, {"one": 1.0})),
+        r"datasets \['two'\] have no process; known are \['one'\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), NORMALISATION_ERRORS.values(), ids=NORMALISATION_ERRORS)
+def test_what_cannot_be_normalised_is_refused_with_the_reason(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+# --- files --------------------------------------------------------------------------------------------------
+
+
+@given(events=event_lists(special))
+@settings(max_examples=10)
+def test_a_saved_sample_is_the_same(tmp_path_factory, events):
+    sample = fill(events)
+    path = tmp_path_factory.mktemp("sample") / "deep" / "sample.npz"
+    sample.save(path)
+    loaded = Sample.load(path)
+    assert list(path.parent.iterdir()) == [path]
+    assert_equal(loaded, sample)
+    assert loaded.cells.sums.tobytes() == sample.cells.sums.tobytes()
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    toy().save(tmp_path / "a.npz")
+    Sample.load(tmp_path / "a.npz").save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def saved(path, array):
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=True)
+
+
+def truncated(path):
+    toy().save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def damaged(path):
+    toy().save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def of_other_kind(path):
+    from cortado.archive import write_archive
+
+    write_archive(path, "cortado-category-sums-1", {}, {})
+
+
+FILES = {
+    "absent": Path.exists,
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("not a sample"),
+    "folder": lambda path: path.mkdir(),
+    "pickle": lambda path: saved(path, np.array([{}], object)),
+    "one array": lambda path: saved(path, np.zeros(3)),
+    "other archive": lambda path: np.savez(path, x=np.zeros(3)),
+    "truncated": truncated,
+    "damaged": damaged,
+}
+
+
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES)
+def test_what_is_not_a_sample_is_refused(tmp_path, make):
+    path = tmp_path / "sample.npz"
+    make(path)
+    with pytest.raises(InputError, match=r"sample\.npz is not a file of format 'cortado-sample-1'"):
+        Sample.load(path)
+
+
+def test_another_format_is_named(tmp_path):
+    of_other_kind(tmp_path / "sums.npz")
+    with pytest.raises(InputError, match="must be 'cortado-sample-1', got 'cortado-category-sums-1'"):
+        Sample.load(tmp_path / "sums.npz")

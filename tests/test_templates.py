@@ -1,0 +1,190 @@
+"""Templates hold the sums of the events, scaled to the luminosity; data are never scaled."""
+
+from typing import Any
+
+import hist
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortado.cells import Cells, Source
+from cortado.errors import ConfigError, InputError
+from cortado.templates import DATA, Templates, build_templates, templates_from_arrays
+
+K, N_FOLDS = 3, 4
+PROCESSES = ("ggH", "DY", DATA)
+
+
+def fill(events, variation: str = "nominal", channel: str = "SR") -> Cells:
+    """Cells of (process, category, fold, weight); category −1 for none."""
+    total = Cells.empty(1)
+    for process in sorted({e[0] for e in events}):
+        part = [e for e in events if e[0] == process]
+        category, fold = (np.array([e[i] for e in part], np.int64) for i in (1, 2))
+        weight = np.array([e[3] for e in part], np.float64)
+        total += Cells.from_events(Source(process, channel, variation), fold, category[:, None], weight)
+    return total
+
+
+def event_lists():
+    weights = st.floats(-3, 10)
+    folds, categories = st.integers(0, N_FOLDS - 1), st.integers(-1, K - 1)
+    simulated = st.tuples(st.sampled_from(["ggH", "DY"]), categories, folds, weights)
+    data = st.tuples(st.just(DATA), categories, folds, st.just(1.0))
+    return st.lists(st.one_of(simulated, data), min_size=1, max_size=40)
+
+
+SOME = [("ggH", 0, 0, 0.5), ("ggH", 2, 1, 0.5), ("ggH", -1, 0, 0.25), ("DY", 0, 0, 2.0), ("DY", 0, 3, -1.0)]
+OBSERVED = [(DATA, 0, 0, 1.0), (DATA, 0, 1, 1.0), (DATA, -1, 2, 1.0)]
+
+
+@given(events=event_lists(), folds=st.sets(st.integers(0, N_FOLDS - 1), min_size=1))
+def test_templates_are_scaled_sums_and_data_are_whole(events, folds):
+    templates = build_templates(fill(events), K, n_folds=N_FOLDS, folds=folds, processes=PROCESSES)
+    assert templates.processes == PROCESSES
+    for p, process in enumerate(PROCESSES):
+        scale = 1.0 if process == DATA else N_FOLDS / len(folds)
+        for k in range(-1, K):
+            chosen = [e for e in events if e[:2] == (process, k) and (process == DATA or e[2] in folds)]
+            value = scale * sum(e[3] for e in chosen)
+            variance = scale**2 * sum(e[3] ** 2 for e in chosen)
+            if k == -1:
+                assert templates.uncategorised[p] == pytest.approx([value, variance], abs=1e-12)
+            else:
+                assert templates.values(process)[k] == pytest.approx(value, abs=1e-12)
+                assert templates.variances(process)[k] == pytest.approx(variance, abs=1e-12)
+                assert templates.counts[p, k] == len(chosen)
+
+
+@given(events=event_lists())
+def test_all_folds_are_the_default_and_their_mean_is_the_whole(events):
+    cells = fill(events)
+    whole = build_templates(cells, K, n_folds=N_FOLDS, processes=PROCESSES)
+    parts = [
+        build_templates(cells, K, n_folds=N_FOLDS, folds=[f], processes=PROCESSES) for f in range(N_FOLDS)
+    ]
+    for process in PROCESSES:
+        mean = np.mean([part.values(process) for part in parts], axis=0)
+        np.testing.assert_allclose(whole.values(process), mean, atol=1e-12)
+
+
+def test_the_histogram_is_one_that_everybody_reads():
+    templates = build_templates(fill(SOME), K, n_folds=N_FOLDS)
+    filled = templates.hist
+    assert [axis.name for axis in filled.axes] == ["process", "category", "variation"]
+    assert list(filled.axes["process"]) == ["DY", "ggH"]
+    assert list(filled.axes["variation"]) == ["nominal"]
+    assert isinstance(filled.storage_type(), hist.storage.Weight)
+    assert not any(axis.traits.underflow or axis.traits.overflow for axis in filled.axes)
+    found: Any = filled["DY", 0, "nominal"]
+    assert (found.value, found.variance) == (1.0, 5.0)
+
+
+def test_data_are_optional():
+    assert build_templates(fill(SOME), K, n_folds=N_FOLDS).data is None
+    templates = build_templates(fill(SOME + OBSERVED), K, n_folds=N_FOLDS, folds=[0], events="training")
+    assert templates.data is not None
+    assert templates.data.tolist() == [2.0, 0.0, 0.0]
+    assert templates.simulated == ("DY", "ggH")
+    assert templates.events == "training"
+    assert templates.n_categories == K
+
+
+def test_channels_are_kept_apart():
+    cells = fill(SOME) + fill([("DY", 1, 0, 7.0)], channel="CR")
+    assert build_templates(cells, K, channel="CR").values("DY").tolist() == [0.0, 7.0, 0.0]
+    signal_region = build_templates(cells, K, n_folds=N_FOLDS, channel="SR")
+    assert signal_region.values("DY").tolist() == [1.0, 0.0, 0.0]
+    assert signal_region.channel == "SR"
+
+
+def test_variations_follow_the_nominal_yields():
+    cells = fill(SOME) + fill([("DY", 1, 0, 3.0)], "jesUp") + fill([("ggH", 2, 0, 2.0)], "jesDown")
+    templates = build_templates(cells, K, n_folds=N_FOLDS)
+    assert templates.variations == ("nominal", "jesDown", "jesUp")
+    assert templates.values("DY", "jesUp").tolist() == [0.0, 3.0, 0.0]
+    assert templates.variances("DY", "jesUp").tolist() == [0.0, 9.0, 0.0]
+    assert templates.values("DY", "jesDown").tolist() == [0.0, 0.0, 0.0]
+    assert templates.values("DY").tolist() == [1.0, 0.0, 0.0]
+    assert templates.counts.tolist() == [[2, 0, 0], [1, 0, 1]]
+
+
+def test_a_single_histogram_has_the_values_and_variances_of_its_process():
+    templates = build_templates(fill(SOME), K, n_folds=N_FOLDS)
+    single = templates.histogram("DY")
+    assert single.axes[0].edges.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert single.values().tolist() == templates.values("DY").tolist()
+    np.testing.assert_array_equal(single.variances(), templates.variances("DY"))
+    single[0] = (100.0, 1.0)
+    assert templates.values("DY")[0] == 1.0
+
+
+def test_yields_are_those_of_the_simulation():
+    templates = build_templates(
+        fill(SOME + OBSERVED), K, n_folds=N_FOLDS, processes=["ggH", DATA, "TT", "DY"]
+    )
+    yields = templates.yields(["ggH"])
+    assert yields.processes == ("ggH", "TT", "DY")
+    assert yields.signals == ("ggH",)
+    assert yields.backgrounds == ("TT", "DY")
+    assert yields.sumw.tolist() == [[0.5, 0.0, 0.5], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    assert yields.sumw2.tolist() == [[0.25, 0.0, 0.25], [0.0, 0.0, 0.0], [5.0, 0.0, 0.0]]
+    assert yields.count.tolist() == [[1, 0, 1], [0, 0, 0], [2, 0, 0]]
+
+
+def test_yields_can_be_written_down_by_hand():
+    templates = templates_from_arrays({"b": [1.0, 2.5], "a": [3, 4]}, channel="CR")
+    assert templates.processes == ("b", "a")
+    assert templates.channel == "CR"
+    assert templates.values("a").tolist() == templates.variances("a").tolist() == [3.0, 4.0]
+    given_variances = templates_from_arrays({"b": [1.0, 2.5]}, {"b": [0.1, 0.2]})
+    assert given_variances.variances("b").tolist() == [0.1, 0.2]
+
+
+def some() -> Templates:
+    return build_templates(fill(SOME), K, n_folds=N_FOLDS)
+
+
+ERRORS = {
+    "unknown process": (
+        lambda: build_templates(fill(SOME), K, n_folds=N_FOLDS, processes=["ggH"]),
+        InputError,
+        r"processes \['DY'\] are not among the declared \['ggH'\]",
+    ),
+    "unknown channel": (
+        lambda: build_templates(fill(SOME), K, n_folds=N_FOLDS, channel="CR"),
+        InputError,
+        r"no events of channel 'CR'; there are \['SR'\]",
+    ),
+    "category too high": (
+        lambda: build_templates(fill(SOME), 2, n_folds=N_FOLDS),
+        InputError,
+        r"categories must be -1 … 1, got \[2\]",
+    ),
+    "category too low": (
+        lambda: build_templates(fill([("DY", -2, 0, 1.0)]), K),
+        InputError,
+        r"categories must be -1 … 2, got \[-2\]",
+    ),
+    "no folds": (
+        lambda: build_templates(fill(SOME), K, n_folds=N_FOLDS, folds=[]),
+        ConfigError,
+        r"folds must be some of 0 … 3, got \[\]",
+    ),
+    "unknown fold": (
+        lambda: build_templates(fill(SOME), K, n_folds=N_FOLDS, folds=[4]),
+        ConfigError,
+        r"folds must be some of 0 … 3, got \[4\]",
+    ),
+    "values": (lambda: some().values("TT"), InputError, r"process 'TT' .*there are \['DY', 'ggH'\]"),
+    "variances": (lambda: some().variances("DY", "jesUp"), InputError, r"variation 'jesUp' .*\['nominal'\]"),
+    "histogram": (lambda: some().histogram("jesUp"), InputError, "process 'jesUp'"),
+    "signals": (lambda: some().yields(["VH"]), ConfigError, r"signals \['VH'\] are not among the processes"),
+}
+
+
+@pytest.mark.parametrize(("make", "error", "message"), ERRORS.values(), ids=ERRORS)
+def test_what_is_not_there_is_refused_with_the_reason(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
