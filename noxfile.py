@@ -92,18 +92,25 @@ def run_example(session: nox.Session, name: str, page: str) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; a warning is an error."""
     session.install("-e", ".", *group("docs"))
+    session.run("python", "docs/reference.py")
     session.run("sphinx-build", "-W", "--keep-going", *session.posargs, "docs", "docs/_build/html")
 
 
 @nox.session(default=False)
-def benchmark(session: nox.Session) -> None:
-    """Run every script in benchmarks/; arguments go to each of them."""
-    scripts = sorted((ROOT / "benchmarks").glob("[!_]*.py"))
-    if not scripts:
-        session.skip("benchmarks/ has no script yet")
+def figures(session: nox.Session) -> None:
+    """Run the demo, and refresh its picture and results in README and docs; arguments go to overview.py."""
     session.install("-e", ".")
-    for script in scripts:
-        session.run("python", str(script), *session.posargs)
+    out = fresh("figures")
+    session.run("cortado", "demo", "-o", str(out))
+    session.run("python", "docs/overview.py", str(out / "results"), *session.posargs)
+
+
+@nox.session(default=False)
+def benchmark(session: nox.Session) -> None:
+    """Run every script in benchmarks/, with JSON files in build/benchmarks; arguments go to each of them."""
+    session.install("-e", ".")
+    for script in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
+        session.run("python", str(script), "--output", str(BUILD / "benchmarks"), *session.posargs)
 
 
 @nox.session(default=False, reuse_venv=False)

@@ -25,5 +25,10 @@ rst_prolog = r"""
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "special-members": "__call__",
+    "exclude-members": "model_config",
+    "show-inheritance": True,
+}
 napoleon_use_rtype = False
