@@ -81,6 +81,12 @@ def test_missing_values_are_found_in_single_and_double_precision(sentinel, dtype
         assert events.invalid == {"a": 1}  # 10³⁰⁰ is infinite as a float32, and nobody called that missing
 
 
+def test_one_missing_feature_is_enough():
+    features = Features.declare(["a", "b"], missing={"a": -999.0, "b": -1.0})
+    x = np.array([[-999.0, 5.0], [5.0, -1.0], [-1.0, -999.0], [-999.0, -1.0]])
+    assert clean(features, x, np.ones(4)).missing.tolist() == [True, True, False, True]
+
+
 def test_missing_may_be_nan():
     features = Features.declare(["a", "b"], missing={"a": np.nan})
     events = clean(features, np.array([[np.nan, 1.0], [1.0, np.nan], [1.0, 1.0]]), np.ones(3))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,10 +122,15 @@ def _prepare_demo(output: Path, seed: int, force: bool) -> None:
         _refuse_other_use(output, written, seed)
     if force or written is None:
         Console().print(f"[bold]Toy ntuples[/] in {escape(str(ntuples))}", soft_wrap=True)
-        marker.unlink(missing_ok=True)
+        with suppress(OSError):
+            marker.unlink()
         toys.write_ntuples(ntuples, seed)
         write_text(marker, f"{seed}\n")
-    write_text(config, resources.files("cortado").joinpath("demo.yaml").read_text(encoding="utf-8"))
+    write_text(config, _demo_configuration())
+
+
+def _demo_configuration() -> str:
+    return resources.files("cortado").joinpath("demo.yaml").read_text(encoding="utf-8")
 
 
 def _refuse_other_use(output: Path, written: str | None, seed: int) -> None:
@@ -213,16 +220,44 @@ def _display(console: Console) -> Any:
 def _errors_in_one_line(show_traceback: bool) -> Iterator[None]:
     """Turn the errors of a user into a sentence and an exit status."""
     try:
-        yield
+        with _interrupts_not_lost():
+            yield
     except CortadoError as error:
         if show_traceback:
             traceback.print_exc()
         else:
             _print_error(str(error))
         raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        if not _is_interrupt(error):
+            raise
         _print_error("interrupted; finished stages are kept, and the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it began with Ctrl-C, of which a library in the middle of its import makes an ``ImportError``."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+@contextmanager
+def _interrupts_not_lost() -> Iterator[None]:
+    """Python swallows an interrupt that falls into the destructor of some object: have it again right after."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _print_error(message: str) -> None:

@@ -77,7 +77,10 @@ class Identity(_Group):
 
 
 class Linear(_Group):
-    """The features measured in a range [lo, hi]: u = (x − lo) / (hi − lo); values outside are kept."""
+    """The features as they stand, u = x, and the range [lo, hi] in which they matter; others are kept, too.
+
+    The range sets the cell width, 1/200 of it, and where equidistant bins are made.
+    """
 
     kind: Literal["linear"] = "linear"
     range: tuple[FiniteFloat, FiniteFloat]
@@ -89,17 +92,12 @@ class Linear(_Group):
             raise ValueError(f"range must go upwards, got [{value[0]}, {value[1]}]")
         return value
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        low, high = self.range
-        return tuple(f"({name} - {low:g})/{high - low:g}" for name in self.features)
-
     def widths(self) -> tuple[float | None, ...]:
-        return (1 / _CELLS_PER_RANGE,) * len(self.features)
+        low, high = self.range
+        return ((high - low) / _CELLS_PER_RANGE,) * len(self.features)
 
     def forward(self, x: Floats) -> Floats:
-        low, high = self.range
-        return (x - low) / (high - low)
+        return x
 
 
 class _Scores(_Group):

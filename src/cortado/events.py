@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,16 @@ def _as_stored(sentinel: float) -> list[float]:
     with np.errstate(over="ignore"):
         single = float(np.float32(sentinel))
     return [sentinel, single] if np.isfinite(single) else [sentinel]
+
+
+def refuse_invalid(invalid: Mapping[tuple[str, str], int]) -> None:
+    """Raise ``InputError`` with the numbers of values that are not finite, by (dataset, feature), if any."""
+    if invalid:
+        listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(invalid.items()))
+        raise InputError(
+            "feature values that are not finite numbers (after removing declared missing values): "
+            f"{listing}; declare the value that means 'missing', or drop such events in the processor"
+        )
 
 
 def feature_array(features: Features, values: Any) -> Floats:

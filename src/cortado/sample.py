@@ -15,7 +15,7 @@ from cortado.archive import read_archive, write_archive
 from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError
-from cortado.events import clean, missing_events
+from cortado.events import clean, missing_events, refuse_invalid
 from cortado.folds import chosen_folds, fold_of
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
@@ -220,12 +220,7 @@ class Sample:
 
     def checked(self, expected: Collection[str]) -> Sample:
         """This sample, if every event was usable and every expected dataset has some; else ``InputError``."""
-        if self.invalid:
-            listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(self.invalid.items()))
-            raise InputError(
-                "feature values that are not finite numbers (after removing declared missing values): "
-                f"{listing}; declare the value that means 'missing', or drop such events in the processor"
-            )
+        refuse_invalid(self.invalid)
         if empty := sorted(set(expected) - set(self.processes)):
             raise InputError(f"no event with all features was selected in: {', '.join(map(repr, empty))}")
         return self
@@ -254,8 +249,10 @@ class Sample:
     ) -> Points:
         """The cells of some folds (all by default), scaled to the full luminosity by n_folds / len(folds).
 
-        Raises ``ConfigError`` for unknown folds, ``InputError`` for a channel or variation without events.
+        Raises ``ConfigError`` for unknown folds, ``InputError`` for a channel or variation without events, or
+        if a feature was not finite.
         """
+        refuse_invalid(self.invalid)
         chosen = chosen_folds(folds, self.n_folds)
         if (channel, variation) not in (
             known := sorted({(s.channel, s.variation) for s in self.cells.sources})

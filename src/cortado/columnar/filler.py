@@ -13,7 +13,7 @@ from cortado.categorizer import Categorizer
 from cortado.cells import NOMINAL, Cells, Source
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError
-from cortado.events import CleanEvents, clean
+from cortado.events import CleanEvents, clean, refuse_invalid
 from cortado.folds import fold_of
 from cortado.normalisation import Normalisation
 from cortado.templates import Templates, build_templates
@@ -53,9 +53,7 @@ class CategorySums:
 
     def checked(self) -> CategorySums:
         """These sums, if every event was usable; else ``InputError`` with the number in each dataset."""
-        if self.invalid:
-            listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(self.invalid.items()))
-            raise InputError(f"feature values that are not finite numbers: {listing}")
+        refuse_invalid(self.invalid)
         return self
 
     def templates(
@@ -68,6 +66,7 @@ class CategorySums:
         processes: Sequence[str] | None = None,
     ) -> Templates:
         """Templates of one categorizer from some folds (all by default), scaled to the full luminosity."""
+        refuse_invalid(self.invalid)
         return build_templates(
             self.cells[name],
             self.n_categories[name],

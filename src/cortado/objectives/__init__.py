@@ -4,7 +4,7 @@ from cortado.objectives.asimov import Asimov, squared_significance
 from cortado.objectives.floors import MinBackground, MinEffectiveEvents
 from cortado.objectives.terms import Objective, Term, as_objective
 from cortado.objectives.uncertainty import simulation_uncertainty
-from cortado.objectives.yields import Yields
+from cortado.objectives.yields import Yields, array_namespace
 
 __all__ = [
     "Asimov",
@@ -13,6 +13,7 @@ __all__ = [
     "Objective",
     "Term",
     "Yields",
+    "array_namespace",
     "as_objective",
     "simulation_uncertainty",
     "squared_significance",

@@ -279,8 +279,8 @@ class _Trainer:
         self._optimizer = keras.optimizers.Adam()
         self._optimizer.build(model.trainable_variables)
         self._fresh = [tf.identity(v) for v in self._optimizer.variables]
-        self._step = tf.function(self._take_step)
-        self._imitation = tf.function(self._imitate)
+        self._step = tf.function(self._take_step, autograph=False)
+        self._imitation = tf.function(self._imitate, autograph=False)
 
     def _forget(self) -> None:
         """Set the momenta back."""

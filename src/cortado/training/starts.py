@@ -77,7 +77,7 @@ class _Gradient:
                 value = objective(Yields(processes, *tables))
             return value, tape.gradient(value, sums)
 
-        self._function = tf.function(value_and_gradient)
+        self._function = tf.function(value_and_gradient, autograph=False)
 
     def __call__(self, sums: Floats, pedestal: Floats) -> tuple[float, Floats]:
         value, gradient = self._function(tf.constant(sums, tf.float64), tf.constant(pedestal, tf.float64))
