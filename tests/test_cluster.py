@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -237,5 +238,6 @@ def test_interrupts_do_not_reach_the_workers():
     with open_executor(workers=1, progress=False) as executor:
         (pid,) = executor.client.run(os.getpid).values()
         os.kill(pid, signal.SIGINT)
+        time.sleep(0.5)
         assert [*executor.client.run(os.getpid).values()] == [pid]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

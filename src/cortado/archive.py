@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,6 @@ from cortado.errors import InputError
 from cortado.files import write_whole
 
 _ARRAYS = ("source", "key", "sums", "count")
-# What numpy, zipfile and json raise for a file that is absent, truncated, damaged or something else.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def write_archive(
@@ -50,6 +46,6 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
             }
     except InputError:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # whatever numpy, zipfile, zlib and tokenize raise for a damaged file
         raise InputError(f"{path} is not a file of format {kind!r}: {error}") from error
     return header, tables

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a defect of cortado, 2 configuration or usage, 3 input, 4
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -236,7 +237,7 @@ def _errors_in_one_line(show_traceback: bool) -> Iterator[None]:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether it began with Ctrl-C, of which a library in the middle of its import makes an ``ImportError``."""
+    """Whether it began with Ctrl-C, of which a library that is being imported makes an ``ImportError``."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -244,7 +245,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 @contextmanager
 def _interrupts_not_lost() -> Iterator[None]:
-    """Python swallows an interrupt that falls into the destructor of some object: have it again right after."""
+    """Python swallows an interrupt that falls into the destructor of an object: have it again right after."""
     before = sys.unraisablehook
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
@@ -289,6 +290,8 @@ def _without_startup_messages() -> Iterator[None]:
             os.close(terminal)
             held.seek(0)
             os.write(2, b"".join(line for line in held if not _STARTUP_MESSAGE.match(line)))
+            # Among others that functions are compiled again, as they are for each number of categories.
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from cortado.columnar import (
 from cortado.columnar.probe import Probe, set_widths
 from cortado.columnar.running import DEFAULT_CHUNK_SIZE
 from cortado.config import Config, MetadataBranch, resolve_files
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, InputError
 from cortado.files import write_text
 from cortado.jobfolder import JobFolder
 from cortado.normalisation import Normalisation, weight_factor
@@ -127,7 +127,7 @@ class JobResult:
 def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Job:
     """Find the files and the processor. Relative paths start from ``base``, or else from the config's folder.
 
-    Raises ``ConfigError`` for the processor, ``InputError`` for files.
+    Raises ``ConfigError`` for the processor and its options, ``InputError`` for files.
     """
     start = (base or config_folder).absolute()  # the workers of a cluster may live in another folder
     datasets = []
@@ -144,13 +144,15 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
         )
     _refuse_double_counting(datasets)
     processor_class, source = load_processor(config.processor.class_, config_folder)
-    description = {
+    description: dict[str, Any] = {
         "cortado": __version__,
         "config": config.model_dump(mode="json", by_alias=True),
         "processor": source,
-        "files": {d.name: [_identify(path) for path in d.files] for d in datasets},
+        "files": {d.name: [_identify(d.name, path) for path in d.files] for d in datasets},
     }
-    return Job(config, tuple(datasets), processor_class, description)
+    job = Job(config, tuple(datasets), processor_class, description)
+    job.processor(Probe(config.discriminant))  # whether it takes the options, before anything is written
+    return job
 
 
 def run_job(
@@ -420,11 +422,14 @@ def _module_from_file(path: Path) -> ModuleType:
     return module
 
 
-def _identify(path: str) -> list[Any]:
+def _identify(dataset: str, path: str) -> list[Any]:
     """What tells that a local file is still the same; nothing but its address for a remote one."""
     if "://" in path:
         return [path]
-    stat = Path(path).stat()
+    try:
+        stat = Path(path).stat()
+    except OSError as error:
+        raise InputError(f"dataset {dataset!r}: cannot read {path}: {error.strerror}") from error
     return [path, stat.st_size, stat.st_mtime_ns]
 
 

@@ -59,6 +59,7 @@ def require_sound(facts: Iterable[FileFacts]) -> None:
 
 def _look_into(item: InputFile) -> FileFacts:
     with uproot.open({item.path: None}) as file:
+        _refuse_cut_short(file.file, item)
         tree = _tree(file, item, item.tree)
         names = list(tree.keys())
         if absent := [b for b in item.branches if b not in names]:
@@ -77,6 +78,16 @@ def _look_into(item: InputFile) -> FileFacts:
                 )
             total = float(metadata[branch].array(library="np").sum())
         return FileFacts(int(tree.num_entries), bytes(file.file.fUUID), total)
+
+
+def _refuse_cut_short(file: Any, item: InputFile) -> None:
+    """A file that ends too early may open all the same, and fail in the middle of a pass."""
+    there, expected = file.source.num_bytes, file.fEND
+    if there is not None and there < expected:  # some servers do not tell
+        raise InputError(
+            f"file {item.path} of dataset {item.dataset!r} cannot be read: it is cut short, "
+            f"with {there} of {expected} bytes"
+        )
 
 
 def _tree(file: Any, item: InputFile, name: str) -> Any:

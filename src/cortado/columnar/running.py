@@ -148,7 +148,6 @@ def _run_once(
     runner = Runner(
         executor=executor.copy(desc=description, **_no_heavy_input(executor)),
         schema=schema,
-        metadata_cache={},  # coffea's own cache would keep a dataset's old metadata for the whole process
     )
     try:
         outcome = runner.run(chunks, Guarded(processor))["out"]
