@@ -14,9 +14,9 @@ import cortado as ct
 from cortado import toys
 from cortado.categorizer import equidistant
 from cortado.columnar import Dataset, FlatNtuple, open_executor, run_processor, take_inventory
+from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import set_widths
 from cortado.coordinates import Features
-from cortado.workflow import load_processor
 
 pytestmark = pytest.mark.cluster
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cortado.config import Config, MetadataBranch, load_config, parse_config, resolve_files
+from cortado.columnar.datasets import resolve_files
+from cortado.config import Config, MetadataBranch, load_config, parse_config
 from cortado.coordinates import Identity, Linear, LogRatio
 from cortado.errors import ConfigError, InputError
 from cortado.objectives import Asimov, MinBackground, MinEffectiveEvents

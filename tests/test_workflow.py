@@ -18,9 +18,10 @@ import uproot
 import cortado as ct
 from cortado import toys
 from cortado.columnar import CategorySums, open_executor
+from cortado.columnar.loading import load_processor
 from cortado.config import parse_config
 from cortado.folds import assign_folds
-from cortado.workflow import Display, load_processor, prepare, run_job
+from cortado.workflow import Display, prepare, run_job
 
 OUTPUTS = {
     "categorizer.json",
@@ -496,7 +497,7 @@ class TestInterrupts:
             attempt(Recorder(), 3, match="stop")
         assert not (folder / "stages" / "sums.npz").exists()
         with monkeypatch.context() as patch:
-            patch.setattr("cortado.workflow.export.combine", _interrupted)
+            patch.setattr("cortado.outputs.export.combine", _interrupted)
             attempt(Recorder(), 3, match="stop")
         assert (folder / "K2" / "workspace.json").exists()
         assert not (folder / "K2" / "datacard.txt").exists()
@@ -607,10 +608,10 @@ class TestPrepare:
         content["datasets"]["bkg2"] |= {"tree": "Other"}
         job = prepare(parse_config(content), toy_folder)
         of = {d.name: d for d in job.datasets}
-        assert of["Run1"].metadata == {"process": "data_obs", "is_mc": False, "xsec": None}
-        assert of["bkg1"].metadata == {"process": "bkg1", "is_mc": True, "xsec": None}
+        assert of["Run1"].user_metadata == {"process": "data_obs", "is_mc": False, "xsec": None}
+        assert of["bkg1"].user_metadata == {"process": "bkg1", "is_mc": True, "xsec": None}
         assert (of["bkg1"].tree, of["bkg2"].tree) == ("Events", "Other")
-        assert "Run1" not in job.simulated
+        assert of["Run1"].is_data
 
 
 class TestLoadProcessor:

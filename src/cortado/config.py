@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -216,29 +214,6 @@ def parse_config(content: dict[str, Any], origin: str = "configuration") -> Conf
         return Config.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{origin}: {line}" for line in sentences(error))) from error
-
-
-def resolve_files(dataset: str, patterns: Sequence[str], base: Path) -> tuple[str, ...]:
-    """Sorted paths of a dataset's files: names, globs (``**`` for any depth) or URLs, which stay as they are.
-
-    Raises ``InputError`` if a pattern matches nothing.
-    """
-    files: set[str] = set()
-    for pattern in patterns:
-        if "://" in pattern:
-            files.add(pattern)
-            continue
-        named = base / Path(pattern).expanduser()
-        if named.exists():  # a name may contain brackets
-            files.add(str(named))
-            continue
-        relative = str(Path(pattern).expanduser())
-        matches = glob.glob(relative, root_dir=base, recursive=True)  # noqa: PTH207 - it may be absolute
-        if not matches:
-            what = "no file matches" if glob.has_magic(pattern) else "there is no file"
-            raise InputError(f"dataset {dataset!r}: {what} {pattern} in {base}")
-        files.update(str(base / match) for match in matches)
-    return tuple(sorted(files))
 
 
 class _Loader(yaml.SafeLoader):

@@ -51,6 +51,19 @@ class Points:
 
         return Yields(self.processes, sums(self.sumw), sums(self.sumw2), sums(self.count).astype(np.int64))
 
+    def ranges(self, tail: float) -> list[tuple[float, float]]:
+        """Per coordinate, (low, high) with at most a fraction ``tail`` of any process on either side."""
+        ranges = []
+        for u in self.place.T:
+            order = np.argsort(u, kind="stable")
+            low, high = np.inf, -np.inf
+            for weight in np.clip(self.sumw, 0.0, None):
+                share = np.cumsum(weight[order]) / weight.sum()
+                low = min(low, float(u[order][np.searchsorted(share, tail)]))
+                high = max(high, float(u[order][min(np.searchsorted(share, 1 - tail), len(u) - 1)]))
+            ranges.append((low, high) if low < high else (low - 0.5, high + 0.5))
+        return ranges
+
     def coarsened(self, limit: int) -> Points:
         """These points merged, by doubling the cells, until there are at most ``limit`` ≥ 1 of them."""
         if limit < 1:

@@ -1,10 +1,11 @@
 """Passes over events with coffea: what a processor holds, and how it is run."""
 
 from cortado.columnar.collector import Collector
+from cortado.columnar.datasets import Dataset, Inventory
 from cortado.columnar.executors import open_executor
 from cortado.columnar.filler import CategorySums, TemplateFiller
 from cortado.columnar.flat import FlatNtuple
-from cortado.columnar.running import Dataset, Inventory, run_processor, take_inventory
+from cortado.columnar.running import run_processor, take_inventory
 from cortado.folds import entry_ids
 
 __all__ = [

@@ -12,7 +12,8 @@ from coffea.nanoevents import BaseSchema
 from coffea.processor.executor import ExecutorBase
 
 from cortado.cells import NOMINAL
-from cortado.columnar.running import Inventory, run_processor
+from cortado.columnar.datasets import Inventory
+from cortado.columnar.running import run_processor
 from cortado.coordinates import Features
 from cortado.errors import InputError
 from cortado.events import clean

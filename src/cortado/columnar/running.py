@@ -3,69 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, Runner
 from coffea.processor.executor import ExecutorBase, WorkItem
 
+from cortado.columnar.datasets import Dataset, Inventory, expand_globs
 from cortado.columnar.executors import READ_ATTEMPTS
 from cortado.columnar.guard import Guarded, Outcome, require_success
-from cortado.columnar.inspection import FileFacts, InputFile, inspect, require_sound
+from cortado.columnar.inspection import InputFile, inspect, require_sound
 from cortado.errors import ConfigError, InputError
-
-DEFAULT_CHUNK_SIZE = 200_000
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Files of one origin, and what processors are told about them in ``events.metadata``."""
-
-    name: str
-    files: tuple[str, ...]
-    tree: str = "Events"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    sum_of_weights: tuple[str, str] | None = None  # (tree, branch) of Σw(generated), once per file
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """The files of all datasets, inspected: chunks can be made of them without opening any."""
-
-    datasets: tuple[Dataset, ...]
-    facts: Mapping[tuple[str, str], FileFacts]
-
-    def sum_of_weights(self, dataset: str) -> float:
-        """Σw(generated) over the files of a dataset."""
-        return sum(f.sum_of_weights for (name, _), f in sorted(self.facts.items()) if name == dataset)
-
-    def chunks(
-        self, chunk_size: int = DEFAULT_CHUNK_SIZE, only: Sequence[str] | None = None
-    ) -> list[WorkItem]:
-        """Work items of at most ``chunk_size`` entries, of all datasets or of ``only`` some."""
-        if chunk_size < 1:
-            raise ConfigError(f"the chunk size must be at least 1, got {chunk_size}")
-        items = []
-        for dataset in self.datasets:
-            if only is not None and dataset.name not in only:
-                continue
-            for path in dataset.files:
-                facts = self.facts[dataset.name, path]
-                items += [
-                    WorkItem(
-                        dataset.name,
-                        path,
-                        dataset.tree,
-                        start,
-                        min(start + chunk_size, facts.n_entries),
-                        facts.uuid,
-                        dict(dataset.metadata),
-                    )
-                    for start in range(0, facts.n_entries, chunk_size)
-                ]
-        return items
 
 
 def take_inventory(datasets: Sequence[Dataset], executor: ExecutorBase, processor: Any = None) -> Inventory:
@@ -75,10 +25,11 @@ def take_inventory(datasets: Sequence[Dataset], executor: ExecutorBase, processo
     Raises ``InputError`` that lists what is missing or unreadable, with what exists instead.
     """
     items = [
-        InputFile(d.name, path, d.tree, branches, d.sum_of_weights)
+        InputFile(d.name, path, d.tree, branches, None if isinstance(total, float) else total)
         for d in datasets
-        for branches in [_needed_branches(processor, is_mc=d.metadata.get("is_mc", True))]
-        for path in d.files
+        for branches in [_needed_branches(processor, is_mc=not d.is_data)]
+        for total in [d.sum_of_weights]
+        for path in expand_globs(d)
     ]
     if not items:
         raise InputError("there are no input files")
