@@ -91,7 +91,7 @@ RULES: dict[str, dict[str, str]] = {
     },
     "Linear": {
         "features": _GROUP,
-        "kind": f"{_KIND}; u = (x − low) / (high − low), in cells of 1/200",
+        "kind": f"{_KIND}; u = x, in cells of 1/200 of the range",
         "range": "[low, high], upwards, for all features of the group; values outside are kept",
     },
     "Logit": {
