@@ -49,6 +49,7 @@ RULES: dict[str, dict[str, str]] = {
         "features": "the columns that make the discriminant, at least one, none twice",
         "coordinates": "in what categories are learned; together the groups hold every feature once",
         "signals": "processes, none twice, that are signals; at least one process must be left as background",
+        "output": "folder for the results, from that of the configuration on; `--output` comes first",
         "combine": "how the significances of several signals make one number: geometric mean, root of the "
         "sum of squares, or the smallest",
         "categories": "a number K, or a list of different ones, each learned by itself: with several, "

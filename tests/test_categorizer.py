@@ -101,11 +101,13 @@ def test_a_category_is_the_region_of_the_most_probable_component(seed, n_categor
 
 
 def test_categories_far_from_zero_keep_their_digits():
-    """A mass of 10⁵ MeV, known to 1 MeV, in components 10 MeV wide."""
+    """Components 10 wide, 10⁹ from zero: squares of the values themselves would have no digit left."""
     rule = GaussianMixtureRule(
-        weights=(0.5, 0.5), means=((125_000.0,), (125_020.0,)), covariances=(((100.0,),), ((100.0,),))
+        weights=(0.5, 0.5),
+        means=((1_250_000_000.0,), (1_250_000_020.0,)),
+        covariances=(((100.0,),), ((100.0,),)),
     )
-    assert rule.assign(np.array([[125_009.99], [125_010.01]])).tolist() == [0, 1]
+    assert rule.assign(np.array([[1_250_000_009.9], [1_250_000_010.1]])).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("n", [0, 1, 8191, 8192, 8193, 20_000])

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from cortado.coordinates import DEFAULT_FLOOR, Features, Identity, Linear, Logit, LogRatio
 from cortado.errors import InputError
+from cortado.sample import Sample
 
 finite = st.floats(-1e6, 1e6)
 BOUND = math.log(1 / DEFAULT_FLOOR)
@@ -136,8 +137,16 @@ def test_widths_from_events_are_powers_of_two_and_a_two_hundredth_of_the_range(x
         low, high = np.quantile(column, [0.05, 0.95])
         span = high - low or max(abs(high), 1.0)
         assert math.frexp(width)[0] == 0.5
-        assert 1 / 1.5 < width * 200 / span < 1.5
+        assert 1 / 1.5 < width / max(span / 200, np.abs(column).max() / 2**48, 2.0**-900) < 1.5
     assert features.with_widths_from(10 * x) == features  # what is set stays
+
+
+@pytest.mark.parametrize("noise", [0.0, 5e-324, 1e-200, 1e-17])
+def test_a_feature_that_is_nearly_always_the_same_has_cells_for_the_rest(noise):
+    x = np.array([[noise * i] for i in range(100)] + [[3.0], [-1e6]])
+    sample = Sample.from_arrays({"p": (x, np.ones(len(x)))})
+    assert sample.cells.count.sum() == len(x)
+    assert len(sample.points().place) >= 2
 
 
 @pytest.mark.parametrize("values", [[], [np.nan], [np.inf, -np.inf]])

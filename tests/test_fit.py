@@ -265,3 +265,15 @@ def test_schedules_go_from_first_to_last(schedule: Callable[[float], float]) -> 
     assert values[0] == pytest.approx(2.0)
     assert values[-1] == pytest.approx(0.1)
     assert values == sorted(values, reverse=True)
+
+
+def test_many_cells_make_no_difference_to_repeatability() -> None:
+    # On thousands of cells several threads share every sum, and must not add in an order of their own.
+    events = toys.three_class(seed=9, n_signal=20_000, n_background=100_000)
+    arrays = {name: (e.scores, np.full(len(e.scores), 1.0) * e.weight) for name, e in events.items()}
+    sample = Sample.from_arrays(arrays, "logratio", names=toys.SCORES, n_folds=1)
+    digests = {
+        fit(GaussianMixture(8), sample, OBJECTIVE, starts=1, steps=60, max_cells=20_000).categorizer.digest
+        for _ in range(3)
+    }
+    assert len(digests) == 1

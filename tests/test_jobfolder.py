@@ -19,11 +19,11 @@ def tree(folder: Path) -> dict[str, str]:
 
 def finished(path: Path, job=JOB) -> JobFolder:
     """A finished job that left a stage and two outputs."""
-    folder = JobFolder.claim(path, job)
+    outputs = ["summary.json", "K5/figures/stack.png"]
+    folder = JobFolder.claim(path, job, outputs)
     write_text(folder.stage_file("sample.npz"), "sample")
-    outputs = [path / "summary.json", path / "K5" / "figures" / "stack.png"]
     for output in outputs:
-        write_text(output, "output")
+        write_text(path / output, "output")
     folder.finish(job, outputs)
     return folder
 
@@ -41,8 +41,7 @@ def interrupted(path: Path, job=JOB) -> JobFolder:
 def test_a_new_folder_is_claimed(tmp_path, exists):
     if exists:
         (tmp_path / "out").mkdir()
-    folder = JobFolder.claim(tmp_path / "out", JOB)
-    assert not folder.resumed
+    JobFolder.claim(tmp_path / "out", JOB)
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["finished"] is False
     assert record["job"] == JOB
@@ -53,7 +52,6 @@ def test_an_interrupted_job_goes_on(tmp_path):
     interrupted(tmp_path / "out")
     before = tree(tmp_path)
     folder = JobFolder.claim(tmp_path / "out", JOB)
-    assert folder.resumed
     assert folder.stage_file("sample.npz").read_text() == "sample"
     assert tree(tmp_path) == before
 
@@ -105,8 +103,7 @@ def test_force_removes_exactly_what_the_earlier_run_wrote(tmp_path, prepare, job
     mine = {"K5/notes.txt": "mine", "readme.txt": "mine", "other/summary.json": "mine"}
     for name, text in mine.items():
         write_text(path / name, text)
-    folder = JobFolder.claim(path, job, force=True)
-    assert not folder.resumed
+    JobFolder.claim(path, job, force=True)
     left = tree(path)
     record = json.loads(left.pop("run.json"))
     assert left == mine
@@ -139,7 +136,7 @@ def test_a_removal_that_is_interrupted_leaves_an_unfinished_run(tmp_path, monkey
             JobFolder.claim(tmp_path / "out", OTHER, force=True)
     with pytest.raises(OutputError, match="run of another configuration"):
         JobFolder.claim(tmp_path / "out", OTHER)
-    assert JobFolder.claim(tmp_path / "out", JOB).resumed
+    JobFolder.claim(tmp_path / "out", JOB)
 
 
 def test_stages_of_nobody_are_not_taken_for_ours(tmp_path):

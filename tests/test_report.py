@@ -65,7 +65,7 @@ def test_the_table_says_on_which_events_a_number_was_computed():
         assert text.count(word) == 2
     for value in (*rows[0].significances.values(), rows[0].combined, rows[0].combined_uncertainty):
         assert f"{value:.4f}" in text
-    assert all(heading in text for heading in ("Z ggH", "Z qqH", "combined", "min. B"))
+    assert all(heading in text for heading in ("Z ggH", "Z qqH", "combined", "min B", "n_eff"))
 
 
 def test_a_fit_reports_on_cells():

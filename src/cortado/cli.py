@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import resources
@@ -26,7 +27,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cortado._version import __version__
-from cortado.errors import CortadoError, OutputError
+from cortado.errors import ConfigError, CortadoError, OutputError
 from cortado.files import write_text
 
 INTERRUPTED = 130
@@ -68,7 +69,10 @@ def _version(
 @app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="Configuration of the job (YAML).")],
-    output: Out,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the results; by default that of the configuration."),
+    ] = None,
     base: Annotated[
         Path | None, typer.Option("--base", help="Folder that relative paths of ntuples start from.")
     ] = None,
@@ -153,7 +157,7 @@ def _refuse_other_use(output: Path, written: str | None, seed: int) -> None:
 
 def _run(
     config: Path,
-    output: Path,
+    output: Path | None,
     base: Path | None,
     workers: int | None,
     scheduler: str | None,
@@ -163,22 +167,30 @@ def _run(
     from cortado import workflow
     from cortado.columnar import open_executor
     from cortado.config import load_config
-    from cortado.report import significance_table
+    from cortado.report import combination, significance_table
 
     console = Console()
     job = workflow.prepare(load_config(config), config.parent, base)
+    if output is None:
+        if job.config.output is None:
+            raise ConfigError("no folder for the results: give --output, or 'output' in the configuration")
+        output = config.parent / job.config.output
     with open_executor(scheduler, workers) as executor:
         result = workflow.run_job(
             job, output, executor, force=force, chunk_size=chunk_size, display=_display(console)
         )
     for n, rows in result.rows.items():
         title = f"Expected significance, {n} categories"
-        console.print(significance_table(rows, title))
+        console.print(significance_table(rows, title, combination(job.config.objective)))
         if result.n_learned[n] < n:
-            console.print(f"Only {result.n_learned[n]} of {n} categories hold events.")
+            console.print(
+                f"{result.n_learned[n]} of {n} categories: the others missed a floor or held no event."
+            )
     if lost := {p: y for p, y in result.uncategorised.items() if y}:
         listing = ", ".join(f"{process} {value:.4g}" for process, value in lost.items())
         console.print(f"Yield without a category (a feature does not exist): {listing}", soft_wrap=True)
+    for note in result.notes:
+        console.print(note, soft_wrap=True)
     console.print(f"Results are in {escape(str(result.folder))}", soft_wrap=True)
 
 
@@ -232,6 +244,8 @@ def _errors_in_one_line(show_traceback: bool) -> Iterator[None]:
     except (KeyboardInterrupt, ImportError) as error:
         if not _is_interrupt(error):
             raise
+        # Uproot may leave a coroutine behind, of which Python would tell when it ends.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         _print_error("interrupted; finished stages are kept, and the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
 

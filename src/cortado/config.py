@@ -132,6 +132,7 @@ class Config(_Section):
     features: tuple[FeatureConfig, ...] = Field(min_length=1)
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
     signals: tuple[Name, ...] = Field(min_length=1)
+    output: str | None = Field(default=None, description="folder for the results, from that of this file on")
     combine: Literal["geometric", "quadrature", "minimum"] = "geometric"
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
     constraints: Constraints = Constraints()

@@ -28,6 +28,8 @@ Floats = npt.NDArray[np.float64]
 DEFAULT_FLOOR = 1e-9
 _DEFAULT_CELL = 0.05  # in units of the log-ratio
 _CELLS_PER_RANGE = 200
+_LARGEST_ADDRESS = 2.0**48
+_LEAST_WIDTH = 2.0**-900
 
 
 class _Group(BaseModel):
@@ -254,4 +256,6 @@ def _round_width(values: Floats) -> float:
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, [0.05, 0.95]) if len(values) else (0.0, 1.0)
     span = high - low if high > low else max(abs(high), 1.0)
-    return float(2.0 ** np.round(np.log2(span / _CELLS_PER_RANGE)))
+    # Where nearly all values are the same up to rounding, the others must still have an address.
+    least = max(np.abs(values).max(initial=0.0) / _LARGEST_ADDRESS, _LEAST_WIDTH)
+    return float(2.0 ** np.round(np.log2(max(span / _CELLS_PER_RANGE, least))))

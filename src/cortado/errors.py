@@ -59,6 +59,8 @@ def _shown(value: Any) -> str:
 def _sentence(mistake: Any) -> str:
     place = ".".join(str(part) for part in mistake["loc"])
     message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "tuple_type":
+        message = "must be a list"
     if mistake["type"] == "extra_forbidden":
         return f"{place}: unknown key"
     if mistake["type"] == "missing":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,17 @@ class JobFolder:
     """A claimed output folder. Stage files live in ``stages/``; ``run.json`` says whose they are."""
 
     path: Path
-    resumed: bool
 
     @classmethod
-    def claim(cls, path: Path, content: Mapping[str, Any], *, force: bool = False) -> JobFolder:
+    def claim(
+        cls, path: Path, content: Mapping[str, Any], planned: Sequence[str] = (), *, force: bool = False
+    ) -> JobFolder:
         """Take the folder for the job described by ``content``; go on where the same job was interrupted.
 
-        Raises ``OutputError`` if it holds a finished run, one of another configuration, or other files,
-        unless ``force``, which removes what an earlier run wrote and nothing else.
+        ``planned`` are the files that the job will write, relative to the folder. A run that finished no
+        stage gives way to any other. Raises ``OutputError`` if the folder holds a finished run, one of
+        another configuration, or other files, unless ``force``, which removes what an earlier run wrote and
+        nothing else.
         """
         record = _read_record(path / _RECORD)
         mark = fingerprint(content)
@@ -43,35 +46,36 @@ class JobFolder:
             raise OutputError(
                 f"{path} exists and is not the folder of a cortado run; choose another, or use --force"
             )
-        if record is not None and not force:
-            if record["fingerprint"] != mark:
+        same = record is not None and record["fingerprint"] == mark
+        begun = (path / _STAGES).is_dir() and any((path / _STAGES).iterdir())
+        if record is not None and not force and (begun or record["finished"]):
+            if not same:
                 raise OutputError(
                     f"{path} holds a run of another configuration or of other input files; "
                     "choose another folder, or use --force to replace it"
                 )
             if record["finished"]:
                 raise OutputError(f"{path} holds this very run, finished; use --force to repeat it")
-        resumed = record is not None and not force
-        folder = cls(path, resumed)
-        if not resumed:
+        folder = cls(path)
+        if force or not same:
             folder._remove_earlier(record)
-            folder._write_record(mark, content, files=None)
+            folder._write_record(content, planned, finished=False)
         return folder
 
     def stage_file(self, name: str) -> Path:
         """Where a stage leaves its result."""
         return self.path / _STAGES / name
 
-    def finish(self, content: Mapping[str, Any], files: list[Path]) -> None:
-        """Note that the job is finished, and what it wrote."""
-        self._write_record(fingerprint(content), content, files)
+    def finish(self, content: Mapping[str, Any], planned: Sequence[str]) -> None:
+        """Note that the job is finished."""
+        self._write_record(content, planned, finished=True)
 
-    def _write_record(self, mark: str, content: Mapping[str, Any], files: list[Path] | None) -> None:
+    def _write_record(self, content: Mapping[str, Any], planned: Sequence[str], *, finished: bool) -> None:
         record = {
             "written_by": f"cortado {__version__}",
-            "finished": files is not None,
-            "fingerprint": mark,
-            "files": sorted(str(f.relative_to(self.path)) for f in files or ()),
+            "finished": finished,
+            "fingerprint": fingerprint(content),
+            "files": sorted(planned),
             "job": content,
         }
         write_text(self.path / _RECORD, json.dumps(record, indent=1) + "\n")

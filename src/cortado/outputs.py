@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cortado import export
 from cortado._version import __version__
 from cortado.categorizer import Categorizer
+from cortado.cells import NOMINAL
 from cortado.columnar import CategorySums
 from cortado.config import Config
 from cortado.files import write_text
@@ -19,6 +20,15 @@ from cortado.sample import Sample
 from cortado.templates import DATA, Templates
 
 LEARNED, EQUIDISTANT, ARGMAX = "learned", "equidistant", "argmax"
+_FILES = (
+    "categorizer.json",
+    "templates.root",
+    "workspace.json",
+    "datacard.txt",
+    "datacard.root",
+    *(f"{figure}.{kind}" for figure in ("stack", "category_map") for kind in ("png", "pdf")),
+)
+_SUMMARY = "summary.json"
 _MAP_TAIL = 0.005  # of each process, on either side, lies outside of the map
 
 
@@ -29,50 +39,63 @@ def scheme_name(scheme: str, n_categories: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class JobResult:
-    """What a finished job found: rows of significances per number of categories, and where its files are."""
+    """What a finished job found: rows of significances per number of categories, and where its files are.
+
+    ``uncategorised`` is the yield of each process that has no category, ``n_learned`` how many categories
+    there are for each number asked for, ``notes`` what else the user should know.
+    """
 
     folder: Path
     rows: Mapping[int, list[SchemeRow]]
     uncategorised: Mapping[str, float]
     n_learned: Mapping[int, int]
-    files: list[Path] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+def planned_files(config: Config) -> list[str]:
+    """The files that a job writes into its folder; with several K, those of each in a folder of its own."""
+    return [str(_place(config, Path(), n) / name) for n in config.categories for name in _FILES] + [_SUMMARY]
 
 
 def write_outputs(
     config: Config, folder: Path, learned: Mapping[int, Categorizer], sums: CategorySums, sample: Sample
 ) -> JobResult:
-    """Write categorizers, templates, fit inputs, figures and summary; with several K, a folder for each.
+    """Write categorizers, templates, figures, summary and fit inputs: the files of :func:`planned_files`.
 
     ``learned`` maps the K asked for to its categorizer; ``sums`` are normalised and hold, for each K, the
-    schemes by :func:`scheme_name`.
+    schemes by :func:`scheme_name`. Templates that make no fit are refused last, when all else is written.
     """
     from cortado.figures import write_figures  # matplotlib only where pictures are drawn
 
     ranges = sample.points().ranges(_MAP_TAIL)
     order = [*config.processes, *([DATA] if config.has_data else [])]
-    files: list[Path] = []
-    rows: dict[int, list[SchemeRow]] = {}
-    results = []
-    uncategorised: dict[str, float] = {}
-    for n, categorizer in learned.items():
-        place = folder if len(learned) == 1 else folder / f"K{n}"
-        templates = sums.templates(scheme_name(LEARNED, n), processes=order)
-        rows[n] = _scheme_rows(config, sums, n)
-        results.append(_result(n, categorizer, rows[n], templates))
-        uncategorised = dict(zip(templates.processes, templates.uncategorised[:, 0].tolist(), strict=True))
-        categorizer.save(place / "categorizer.json")
+    all_events = {n: sums.templates(scheme_name(LEARNED, n), processes=order) for n in learned}
+    rows = {n: _scheme_rows(config, sums, n) for n in learned}
+    for n, templates in all_events.items():
+        place = _place(config, folder, n)
+        learned[n].save(place / "categorizer.json")
         export.root(templates, place / "templates.root")
-        export.pyhf(templates, signals=config.signals, path=place / "workspace.json")
-        export.combine(templates, signals=config.signals, path=place / "datacard.txt")
-        files += [
-            place / f
-            for f in ("categorizer.json", "templates.root", "workspace.json", "datacard.txt", "datacard.root")
-        ]
-        files += write_figures(place, templates, config.signals, categorizer, ranges)
-    summary = folder / "summary.json"
-    write_text(summary, json.dumps(_summary(config, results, uncategorised), indent=1) + "\n")
+        write_figures(place, templates, config.signals, learned[n], ranges)
+    some = next(iter(all_events.values()))
+    uncategorised = dict(zip(some.processes, some.uncategorised[:, 0].tolist(), strict=True))
+    results = [_result(n, learned[n], rows[n], templates) for n, templates in all_events.items()]
+    write_text(folder / _SUMMARY, json.dumps(_summary(config, results, uncategorised), indent=1) + "\n")
+    for n, templates in all_events.items():
+        place = _place(config, folder, n)
+        export.pyhf(templates.nominal, signals=config.signals, path=place / "workspace.json")
+        export.combine(templates.nominal, signals=config.signals, path=place / "datacard.txt")
     n_learned = {n: c.n_categories for n, c in learned.items()}
-    return JobResult(folder, rows, uncategorised, n_learned, [*files, summary])
+    return JobResult(folder, rows, uncategorised, n_learned, _notes(some))
+
+
+def _place(config: Config, folder: Path, n: int) -> Path:
+    return folder if len(config.categories) == 1 else folder / f"K{n}"
+
+
+def _notes(templates: Templates) -> tuple[str, ...]:
+    if not (varied := [v for v in templates.variations if v != NOMINAL]):
+        return ()
+    return (f"The fit inputs hold the nominal templates alone; templates.root has {', '.join(varied)}, too.",)
 
 
 def _scheme_rows(config: Config, sums: CategorySums, n: int) -> list[SchemeRow]:
@@ -115,5 +138,5 @@ def _summary(
         "luminosity": config.luminosity,
         "uncategorised": dict(uncategorised),
         "results": list(results),
-        "configuration": config.model_dump(mode="json", by_alias=True),
+        "configuration": config.model_dump(mode="json", by_alias=True, exclude={"output"}),
     }

@@ -63,11 +63,23 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
     )
 
 
-def significance_table(rows: Sequence[SchemeRow], title: str) -> Table:
-    """The rows as a rich table."""
+def combination(objective: Objective) -> str:
+    """In words, how the objective makes one significance of several."""
+    words = {"geometric": "geometric mean", "quadrature": "quadrature sum", "minimum": "minimum"}
+    kinds = [words[t.combine] for t in objective.terms if isinstance(t, Asimov) and len(t.signals) > 1]
+    return kinds[0] if len(kinds) == 1 else "combined"
+
+
+def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "combined") -> Table:
+    """The rows as a rich table.
+
+    ``combined`` heads the column of the combined significance. The last columns are the smallest background
+    and the smallest effective number of simulated background events, (Σw)²/Σw², of any category.
+    """
     signals = list(rows[0].significances)
     table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("scheme", "K", "events", *(f"Z {name}" for name in signals), "combined", "min. B"):
+    headings = ("scheme", "K", "events", *(f"Z {name}" for name in signals), combined, "min B", "n_eff")
+    for heading in headings:
         table.add_column(
             heading, justify="left" if heading in ("scheme", "events") else "right", no_wrap=True
         )
@@ -81,9 +93,12 @@ def significance_table(rows: Sequence[SchemeRow], title: str) -> Table:
             row.events,
             *(f"{row.significances[name]:.4f}" for name in signals),
             f"{row.combined:.4f} ± {row.combined_uncertainty:.4f}",
-            f"{row.min_background:.1f}",
+            f"{row.min_background:.3g}",
+            f"{row.min_effective_events:.3g}",
         )
         previous = row.scheme
+    if empty := [f"{r.scheme} ({r.events}): {r.without_background}" for r in rows if r.without_background]:
+        table.caption = "Without background, so without significance: " + "; ".join(empty)
     return table
 
 

@@ -57,7 +57,7 @@ class Points:
         for u in self.place.T:
             order = np.argsort(u, kind="stable")
             low, high = np.inf, -np.inf
-            for weight in np.clip(self.sumw, 0.0, None):
+            for weight in (w for w in np.clip(self.sumw, 0.0, None) if w.any()):
                 share = np.cumsum(weight[order]) / weight.sum()
                 low = min(low, float(u[order][np.searchsorted(share, tail)]))
                 high = max(high, float(u[order][min(np.searchsorted(share, 1 - tail), len(u) - 1)]))
@@ -248,7 +248,9 @@ class Sample:
 
     def without_negative_processes(self) -> Sample:
         """This sample, if every process has a positive nominal total weight; else ``InputError``."""
-        nominal = self.cells.select(lambda s: s.variation == NOMINAL).relabel(lambda s: Source(s.dataset))
+        nominal = self.cells.select(lambda s: s.variation == NOMINAL).relabel(
+            lambda s: Source(s.dataset, s.channel)
+        )
         totals = np.bincount(nominal.source, weights=nominal.sums[:, SUMW], minlength=len(nominal.sources))
         for source, total in zip(nominal.sources, totals, strict=True):
             if not total > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hist
@@ -75,6 +75,13 @@ class Templates:
         return np.asarray(self._select(process, variation).variances())
 
     @property
+    def nominal(self) -> Templates:
+        """These templates without variations."""
+        kept = _empty(self.processes, self.n_categories, [NOMINAL])
+        kept.view()[...] = self.hist.view()[:, :, :1]
+        return replace(self, hist=kept)
+
+    @property
     def data(self) -> npt.NDArray[np.float64] | None:
         """(K,) observed events, or None where there are no collision data."""
         return self.values(DATA) if DATA in self.processes else None
@@ -120,16 +127,18 @@ def build_templates(
     *,
     n_folds: int = 1,
     folds: Collection[int] | None = None,
-    events: str = "all",
+    events: str | None = None,
     channel: str = "SR",
     processes: Sequence[str] | None = None,
 ) -> Templates:
     """Templates from normalised sums per category (cells with one address, the category; −1 for none).
 
     ``folds`` selects events; simulation is scaled to the full luminosity by n_folds / len(folds).
-    Collision data are always shown whole. ``processes`` fixes the order of the process axis.
+    Collision data are always shown whole. ``processes`` fixes the order of the process axis, ``events`` says
+    which events these are where "all" or the numbers of the folds do not.
 
-    Raises ``ConfigError`` for unknown folds, ``InputError`` for an unknown channel, process or category.
+    Raises ``ConfigError`` for unknown folds, ``InputError`` for an unknown channel, process or category, and
+    for collision data with weights.
     """
     chosen = chosen_folds(folds, n_folds)
     scale = n_folds / len(chosen)
@@ -138,20 +147,16 @@ def build_templates(
     if len(stray := np.setdiff1d(cells.key, np.arange(_UNCATEGORISED, n_categories))):
         raise InputError(f"categories must be {_UNCATEGORISED} … {n_categories - 1}, got {stray.tolist()}")
     kept = cells.select(lambda s: s.channel == channel and (s.dataset == DATA or s.fold in chosen))
+    _refuse_weighted_data(kept)
     kept = kept.relabel(lambda s: s._replace(fold=0))
     names = tuple(processes or sorted({s.dataset for s in kept.sources}))
     if unknown := sorted({s.dataset for s in kept.sources} - set(names)):
         raise InputError(f"processes {unknown} are not among the declared {list(names)}")
     variations = (NOMINAL, *sorted({s.variation for s in kept.sources} - {NOMINAL}))
-    filled = hist.Hist(
-        hist.axis.StrCategory(names, name="process", flow=False),
-        hist.axis.Integer(0, n_categories, name="category", flow=False),
-        hist.axis.StrCategory(variations, name="variation", flow=False),
-        storage=hist.storage.Weight(),
-    )
+    filled = _empty(names, n_categories, variations)
     counts = np.zeros((len(names), n_categories), np.int64)
     uncategorised = np.zeros((len(names), 2))
-    view = filled.view()
+    view: Any = filled.view()
     for index, source in enumerate(kept.sources):
         rows = kept.source == index
         category = kept.key[rows, 0]
@@ -164,7 +169,27 @@ def build_templates(
         if source.variation == NOMINAL:
             counts[p, category[inside]] = kept.count[rows][inside]
             uncategorised[p] = sums[~inside][:, [SUMW, SUMW2]].sum(axis=0) * [factor, factor**2]
-    return Templates(filled, counts, uncategorised, events, channel)
+    label = events or ("all" if folds is None else f"fold {', '.join(map(str, sorted(chosen)))}")
+    return Templates(filled, counts, uncategorised, label, channel)
+
+
+def _empty(processes: Sequence[str], n_categories: int, variations: Sequence[str]) -> Hist[Any]:
+    return hist.Hist(
+        hist.axis.StrCategory(processes, name="process", flow=False),
+        hist.axis.Integer(0, n_categories, name="category", flow=False),
+        hist.axis.StrCategory(variations, name="variation", flow=False),
+        storage=hist.storage.Weight(),
+    )
+
+
+def _refuse_weighted_data(cells: Cells) -> None:
+    """Collision data are counted: every one of their events has the weight 1."""
+    data = cells.select(lambda s: s.dataset == DATA)
+    if not all(np.array_equal(data.sums[:, column], data.count) for column in (SUMW, SUMW2)):
+        raise InputError(
+            f"collision data must have the weight 1 in every event, got Σw = {data.sums[:, SUMW].sum():.6g} "
+            f"from {data.count.sum()} events; check what the processor hands over for them"
+        )
 
 
 def templates_from_arrays(
@@ -177,11 +202,6 @@ def templates_from_arrays(
     names = tuple(values)
     table = np.stack([np.asarray(values[name], np.float64) for name in names])
     squares = table if variances is None else np.stack([np.asarray(variances[n], np.float64) for n in names])
-    filled = hist.Hist(
-        hist.axis.StrCategory(names, name="process", flow=False),
-        hist.axis.Integer(0, table.shape[1], name="category", flow=False),
-        hist.axis.StrCategory([NOMINAL], name="variation", flow=False),
-        storage=hist.storage.Weight(),
-    )
+    filled = _empty(names, table.shape[1], [NOMINAL])
     filled[...] = np.stack([table, squares], axis=-1)[:, :, None, :]
     return Templates(filled, np.rint(table).astype(np.int64), np.zeros((len(names), 2)), "all", channel)

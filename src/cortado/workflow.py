@@ -29,7 +29,7 @@ from cortado.config import Config, MetadataBranch
 from cortado.errors import ConfigError, InputError
 from cortado.jobfolder import JobFolder
 from cortado.normalisation import Normalisation
-from cortado.outputs import ARGMAX, EQUIDISTANT, LEARNED, JobResult, scheme_name, write_outputs
+from cortado.outputs import ARGMAX, EQUIDISTANT, LEARNED, JobResult, planned_files, scheme_name, write_outputs
 from cortado.sample import Sample
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
     processor_class, source = load_processor(config.processor.class_, config_folder)
     description: dict[str, Any] = {
         "cortado": __version__,
-        "config": config.model_dump(mode="json", by_alias=True),
+        "config": config.model_dump(mode="json", by_alias=True, exclude={"output"}),
         "processor": source,
         "files": {d.name: [_identify(d.name, path) for path in d.files] for d in datasets},
     }
@@ -132,7 +132,8 @@ def run_job(
     Raises ``OutputError`` if the folder is taken, and what the stages raise.
     """
     display = display or Display()
-    claimed = JobFolder.claim(folder, job.description, force=force)
+    planned = planned_files(job.config)
+    claimed = JobFolder.claim(folder, job.description, planned, force=force)
     stages = _Stages(job, claimed, executor, chunk_size, display)
     inventory = stages.inspect()
     normalisation = inventory.normalisation(job.config.luminosity)
@@ -141,7 +142,7 @@ def run_job(
     sums = stages.fill(inventory, sample, learned).normalise(normalisation)
     display.stage("Output")
     result = write_outputs(job.config, folder, learned, sums, sample)
-    claimed.finish(job.description, result.files)
+    claimed.finish(job.description, planned)
     return result
 
 
@@ -180,8 +181,8 @@ class _Stages:
             description="Pass 1",
             returns=Sample,
         )
-        raw = (collector.empty if part is None else part).checked(inventory.simulated)
-        sample: Sample = raw.normalise(normalisation)
+        raw: Sample = collector.empty if part is None else part
+        sample = raw.normalise(normalisation).checked(job.config.processes)
         sample.save(path)
         return sample
 

@@ -61,11 +61,13 @@ class CategorySums:
         name: str = "categories",
         *,
         folds: Collection[int] | None = None,
-        events: str = "all",
+        events: str | None = None,
         channel: str = "SR",
         processes: Sequence[str] | None = None,
     ) -> Templates:
         """Templates of one categorizer from some folds (all by default), scaled to the full luminosity."""
+        if name not in self.cells:
+            raise ConfigError(f"there is no categorizer {name!r}; there are {sorted(self.cells)}")
         refuse_invalid(self.invalid)
         return build_templates(
             self.cells[name],

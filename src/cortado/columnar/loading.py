@@ -15,10 +15,10 @@ from cortado.errors import ConfigError
 
 
 def load_processor(name: str, config_folder: Path) -> tuple[type, str]:
-    """The class ``module:Class`` or ``file.py:Class``, and a hash of its file.
+    """The class ``module:Class`` or ``file.py:Class``, and a hash of the code that comes with it.
 
-    A class from a file is sent to the workers by value, since they cannot import it.
-    Raises ``ConfigError`` if it cannot be had.
+    A class from a file, and modules in the same folder that it imports, are sent to the workers by value,
+    since they cannot import them. Raises ``ConfigError`` if it cannot be had.
     """
     where, _, class_name = name.rpartition(":")
     try:
@@ -38,8 +38,7 @@ def load_processor(name: str, config_folder: Path) -> tuple[type, str]:
         raise ConfigError(
             f"processor.class: {class_name} in {where} has no method 'process', so it is no processor"
         )
-    source = Path(str(module.__file__)).read_bytes() if module.__file__ else b""
-    return found, hashlib.sha256(source).hexdigest()
+    return found, _digest(_beside(module) if where.endswith(".py") else [module])
 
 
 def _module_from_file(path: Path) -> ModuleType:
@@ -52,6 +51,23 @@ def _module_from_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
-    cloudpickle.register_pickle_by_value(module)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    for theirs in _beside(module):
+        cloudpickle.register_pickle_by_value(theirs)
     return module
+
+
+def _beside(module: ModuleType) -> list[ModuleType]:
+    """The module and those that were imported from its folder."""
+    folder = Path(str(module.__file__)).resolve().parent
+    files = [(m, getattr(m, "__file__", None)) for m in list(sys.modules.values())]
+    return [m for m, file in files if file and Path(file).resolve().parent == folder]
+
+
+def _digest(modules: list[ModuleType]) -> str:
+    paths = sorted({str(m.__file__) for m in modules if m.__file__})
+    return hashlib.sha256(b"".join(Path(path).read_bytes() for path in paths)).hexdigest()

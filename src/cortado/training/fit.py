@@ -15,7 +15,7 @@ from cortado.categorizer.rules import ModelRule
 from cortado.errors import ConfigError, TrainingError
 from cortado.models.tensorflow import tf
 from cortado.objectives import Objective, Yields, as_objective
-from cortado.report import fit_rows, significance_table, to_text
+from cortado.report import combination, fit_rows, significance_table, to_text
 from cortado.sample import Points, Sample
 from cortado.training.order import ordered_rule
 from cortado.training.schedules import Cosine, Exponential
@@ -76,7 +76,8 @@ class FitResult:
 
     def __str__(self) -> str:
         rows = fit_rows(self.training, self.held_out, self.objective)
-        return to_text(significance_table(rows, f"{self.categorizer.n_categories} categories"))
+        title = f"{self.categorizer.n_categories} categories"
+        return to_text(significance_table(rows, title, combination(self.objective)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +242,8 @@ def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int
 
 
 def _check_signals(goal: Objective, points: Points, n_categories: int) -> None:
+    if goal.floors and not goal.signals:
+        raise ConfigError("floors are on the background, so a term of the objective must name the signals")
     for name in goal.signals:
         if name not in points.processes:
             raise ConfigError(f"signal {name!r} is not among the processes {list(points.processes)}")
