@@ -97,7 +97,7 @@ class TestUsage:
             ([], "Usage"),
             (["roast"], "roast"),
             (["run"], "config"),
-            (["run", "config.yaml"], "--output"),
+            (["demo"], "--output"),
             (["run", "config.yaml", "-o", "out", "--chunk-size", "0"], "--chunk-size"),
             (["run", "config.yaml", "-o", "out", "--workers", "many"], "--workers"),
             (["demo", "-o", "out", "--seed", "-1"], "--seed"),
@@ -160,6 +160,16 @@ class TestRun:
         result = invoke("run", path, "-o", tmp_path / "out")
         assert result.exit_code == 0
         assert "Yield without a category (a feature does not exist): sig 4, bkg 16\n" in result.stdout
+
+    def test_the_configuration_may_say_where_results_go(self, tmp_path, few_events, config, monkeypatch):
+        monkeypatch.setattr("cortado.figures.write_figures", lambda *_: [])
+        floors = {"min_background": 0.0, "min_effective_events": 0.0}
+        changes = {"categories": 2, "fit": {"steps": 5, "starts": 1}, "constraints": floors}
+        nowhere = invoke("run", config(**changes), "--base", few_events)
+        assert nowhere.exit_code == 2
+        assert "give --output, or 'output' in the configuration" in nowhere.stderr
+        assert invoke("run", config(**changes, output="below"), "--base", few_events).exit_code == 0
+        assert (tmp_path / "below" / "summary.json").exists()
 
     def test_a_traceback_where_asked_for(self, tmp_path, toy_folder, config):
         (tmp_path / "mine.py").write_text(

@@ -190,7 +190,7 @@ def _run(
         listing = ", ".join(f"{process} {value:.4g}" for process, value in lost.items())
         console.print(f"Yield without a category (a feature does not exist): {listing}", soft_wrap=True)
     for note in result.notes:
-        console.print(note, soft_wrap=True)
+        console.print(note, soft_wrap=True, markup=False)
     console.print(f"Results are in {escape(str(result.folder))}", soft_wrap=True)
 
 

@@ -26,6 +26,7 @@ from cortado.errors import InputError, sentences
 Floats = npt.NDArray[np.float64]
 
 DEFAULT_FLOOR = 1e-9
+_ROUNDING = 1e-6  # by which a score of single precision may miss 0 and 1
 _DEFAULT_CELL = 0.05  # in units of the log-ratio
 _CELLS_PER_RANGE = 200
 _LARGEST_ADDRESS = 2.0**48
@@ -51,6 +52,10 @@ class _Group(BaseModel):
     def forward(self, x: Floats) -> Floats:
         """Coordinates (n, d) of features (n, len(features))."""
         raise NotImplementedError
+
+    def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
+        """Which of the features (n, len(features)) have coordinates."""
+        return np.isfinite(x)
 
 
 class Identity(_Group):
@@ -106,6 +111,9 @@ class _Scores(_Group):
     """Scores between 0 and 1; a score below ``floor`` counts as ``floor``, which bounds the logarithm."""
 
     floor: float = Field(default=DEFAULT_FLOOR, gt=0, lt=0.5)
+
+    def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
+        return (x >= -_ROUNDING) & (x <= 1 + _ROUNDING)
 
     def _log(self, p: Floats) -> Floats:
         return np.log(np.maximum(p, self.floor))
@@ -232,6 +240,14 @@ class Features(BaseModel):
     def columns(self, group: Coordinates) -> list[int]:
         """Columns of the feature array that belong to a group."""
         return [self.names.index(name) for name in group.features]
+
+    def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
+        """Which of the features (n, D) have coordinates: finite numbers, and scores between 0 and 1."""
+        valid = np.empty(x.shape, bool)
+        for group in self.coordinates:
+            columns = self.columns(group)
+            valid[:, columns] = group.valid(x[:, columns])
+        return valid
 
     def forward(self, x: Floats) -> Floats:
         """Coordinates (n, d), float64, of features (n, D) in the order of ``names``."""

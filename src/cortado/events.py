@@ -51,10 +51,10 @@ def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents
             f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not"
         )
     missing = missing_events(features, x)
-    finite = np.isfinite(x)
-    bad = ~finite & ~missing[:, None]
+    valid = features.valid(x)
+    bad = ~valid & ~missing[:, None]
     invalid = {name: int(n) for name, n in zip(features.names, bad.sum(axis=0), strict=True) if n}
-    return CleanEvents(x, w, missing, finite.all(axis=1) & ~missing, invalid)
+    return CleanEvents(x, w, missing, valid.all(axis=1) & ~missing, invalid)
 
 
 def missing_events(features: Features, x: Floats) -> Bools:
@@ -78,7 +78,7 @@ def refuse_invalid(invalid: Mapping[tuple[str, str], int]) -> None:
     if invalid:
         listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(invalid.items()))
         raise InputError(
-            "feature values that are not finite numbers (after removing declared missing values): "
+            "feature values that are not finite numbers, or scores outside of [0, 1], and not declared missing: "
             f"{listing}; declare the value that means 'missing', or drop such events in the processor"
         )
 

@@ -85,18 +85,19 @@ class Categorizer(BaseModel):
             An (n, D) array in the declared order, or a mapping or awkward record array with the declared
             names.
         invalid
-            What to do about features that are not finite numbers: raise ``InputError``, or give −1.
+            What to do about features that are not finite numbers, and scores outside of [0, 1]: raise ``InputError``, or give −1.
         """
         if invalid not in ("raise", "uncategorised"):
             raise ConfigError(f"invalid must be 'raise' or 'uncategorised', got {invalid!r}")
         x = feature_array(self.features, features)
         missing = missing_events(self.features, x)
-        finite = np.isfinite(x).all(axis=1)
-        if invalid == "raise" and not (finite | missing).all():
+        valid = self.features.valid(x).all(axis=1)
+        if invalid == "raise" and not (valid | missing).all():
             raise InputError(
-                f"{np.count_nonzero(~finite & ~missing)} of {len(x)} events have features that are not finite"
+                f"{np.count_nonzero(~valid & ~missing)} of {len(x)} events have features that are not finite, or scores "
+                "outside of [0, 1]"
             )
-        return self.assign(x, finite & ~missing)
+        return self.assign(x, valid & ~missing)
 
     def assign(self, x: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Category (n,) from features (n, D) where ``usable`` (n,), −1 elsewhere."""
