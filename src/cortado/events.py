@@ -78,8 +78,9 @@ def refuse_invalid(invalid: Mapping[tuple[str, str], int]) -> None:
     if invalid:
         listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(invalid.items()))
         raise InputError(
-            "feature values that are not finite numbers, or scores outside of [0, 1], and not declared missing: "
-            f"{listing}; declare the value that means 'missing', or drop such events in the processor"
+            "feature values that are not finite numbers, or scores outside of [0, 1], and not declared "
+            f"missing: {listing}; declare the value that means 'missing', or drop such events in the "
+            "processor"
         )
 
 

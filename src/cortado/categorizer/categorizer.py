@@ -85,7 +85,8 @@ class Categorizer(BaseModel):
             An (n, D) array in the declared order, or a mapping or awkward record array with the declared
             names.
         invalid
-            What to do about features that are not finite numbers, and scores outside of [0, 1]: raise ``InputError``, or give −1.
+            What to do about features that are not finite numbers, and scores outside of [0, 1]: raise
+            ``InputError``, or give −1.
         """
         if invalid not in ("raise", "uncategorised"):
             raise ConfigError(f"invalid must be 'raise' or 'uncategorised', got {invalid!r}")
@@ -94,8 +95,8 @@ class Categorizer(BaseModel):
         valid = self.features.valid(x).all(axis=1)
         if invalid == "raise" and not (valid | missing).all():
             raise InputError(
-                f"{np.count_nonzero(~valid & ~missing)} of {len(x)} events have features that are not finite, or scores "
-                "outside of [0, 1]"
+                f"{np.count_nonzero(~valid & ~missing)} of {len(x)} events have features that are not finite, "
+                "or scores outside of [0, 1]"
             )
         return self.assign(x, valid & ~missing)
 

@@ -51,6 +51,8 @@ def _module_from_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    for helper in set(cloudpickle.list_registry_pickle_by_value()) - {name}:
+        sys.modules.pop(helper, None)  # another job's helper may have the same name
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
