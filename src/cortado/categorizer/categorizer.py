@@ -95,8 +95,8 @@ class Categorizer(BaseModel):
         valid = self.features.valid(x).all(axis=1)
         if invalid == "raise" and not (valid | missing).all():
             raise InputError(
-                f"{np.count_nonzero(~valid & ~missing)} of {len(x)} events have features that are not finite, "
-                "or scores outside of [0, 1]"
+                f"{np.count_nonzero(~valid & ~missing)} of {len(x)} events have features that are not "
+                "finite, or scores outside of [0, 1]"
             )
         return self.assign(x, valid & ~missing)
 
