@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from cortado.categorizer import Categorizer, Training
 from cortado.categorizer.rules import ModelRule
 from cortado.errors import ConfigError, TrainingError
-from cortado.models.tensorflow import tf
+from cortado.models.tensorflow import keras, tf
 from cortado.objectives import Objective, Yields, as_objective
 from cortado.report import combination, fit_rows, significance_table, to_text
 from cortado.sample import Points, Sample
