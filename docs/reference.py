@@ -112,8 +112,8 @@ RULES: dict[str, dict[str, str]] = {
     "FitConfig": {
         "steps": "gradient steps from each start",
         "starts": "how many starts; the best hard categories of all are kept",
-        "seed": "the same seed and the same sample give the same categories, on machines alike and with as many "
-        "threads; other rounding leads elsewhere, by less than the uncertainty",
+        "seed": "the same seed and the same sample give the same categories, on one kind of machine; other "
+        "rounding, as with another number of threads, leads elsewhere, by less than the uncertainty",
         "folds": "events are split into so many folds, by a hash of their identifier",
         "held_out": "the folds, counted from 0, that are not trained on: some, but not all. By default "
         "the last, or none if there is one fold",
