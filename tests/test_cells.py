@@ -235,18 +235,6 @@ def test_selection_keeps_the_rows_of_its_sources(chunk):
     assert rows(cells.select(lambda _: False)) == {}
 
 
-@given(chunk=events(10**6))
-def test_new_addresses_merge_rows(chunk):
-    halved = fill(chunk)
-    halved = halved.with_key(halved.key // 2)
-    assert_close(rows(halved), naive([e._replace(key=(e.key[0] // 2, e.key[1] // 2)) for e in chunk]))
-
-
-def test_moments_can_be_left_out():
-    cells = fill([Event("a", 0, (0, 0), 2.0, (1.0, 5.0))])
-    assert cells.without_moments().sums.tolist() == [[2.0, 4.0, 2.0]]
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [

@@ -8,7 +8,7 @@ the same events are equal however the events were cut into chunks (counts exactl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -153,14 +153,6 @@ class Cells:
             self.sums[rows],
             self.count[rows],
         )
-
-    def with_key(self, key: Integers) -> Cells:
-        """The same sums under new addresses (n, d'), merged where addresses coincide."""
-        return _from_address(self.sources, np.column_stack([self.source, key]), self.sums, self.count)
-
-    def without_moments(self) -> Cells:
-        """Only Σw, Σw² and Σ|w|."""
-        return replace(self, sums=self.sums[:, :MOMENTS])
 
 
 def _rows_under(part: Cells, sources: tuple[Source, ...]) -> tuple[Integers, Floats, Integers]:
