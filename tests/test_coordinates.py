@@ -256,3 +256,22 @@ def test_features_survive_json_and_pickle(sentinel):
 )
 def test_features_differ_in_names_coordinates_and_missing_values(other):
     assert Features.declare(["a", "b"], "logratio", {"a": -1.0}) != other
+
+
+@pytest.mark.parametrize("kind", ["identity", "logit", "logratio"])
+def test_features_come_back_from_coordinates(kind):
+    rng = np.random.default_rng(3)
+    x = rng.dirichlet([1, 1, 1], 50)
+    features = Features.declare(["a", "b", "c"], kind)
+    np.testing.assert_allclose(features.inverse(features.forward(x)), x, rtol=1e-9)
+
+
+def test_features_of_several_groups_come_back_in_their_order():
+    groups = [
+        {"kind": "logratio", "features": ["p", "q"]},
+        {"kind": "linear", "features": ["mass"], "range": [100, 200]},
+    ]
+    features = Features.declare(["q", "mass", "p"], groups)
+    x = np.array([[0.25, 125.0, 0.75], [0.5, 91.0, 0.5]])
+    np.testing.assert_allclose(features.inverse(features.forward(x)), x, rtol=1e-12)
+    assert features.logarithmic.tolist() == [True, False]

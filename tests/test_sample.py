@@ -71,7 +71,10 @@ def points_of(key, mass, n_processes=2) -> Points:
     key = np.array(key, np.int64)
     sumw = np.outer(np.arange(1, n_processes + 1), mass)
     count = np.ones((n_processes, len(key)), np.int64)
-    return Points(NAMES[:n_processes], key + 0.5, sumw, sumw**2, count, key, np.array(mass, float))
+    dimensions = key.shape[1]
+    features = Features.declare([f"x{i}" for i in range(dimensions)])
+    widths, mass = np.ones(dimensions), np.array(mass, float)
+    return Points(features, NAMES[:n_processes], key + 0.5, sumw, sumw**2, count, key, widths, mass)
 
 
 # --- adding up ----------------------------------------------------------------------------------------------

@@ -53,6 +53,10 @@ class _Group(BaseModel):
         """Coordinates (n, d) of features (n, len(features))."""
         raise NotImplementedError
 
+    def inverse(self, u: Floats) -> Floats:
+        """Features (n, len(features)) of coordinates (n, d)."""
+        raise NotImplementedError
+
     def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
         """Which of the features (n, len(features)) have coordinates."""
         return np.isfinite(x)
@@ -82,6 +86,9 @@ class Identity(_Group):
     def forward(self, x: Floats) -> Floats:
         return x
 
+    def inverse(self, u: Floats) -> Floats:
+        return u
+
 
 class Linear(_Group):
     """The features as they stand, u = x, and the range [lo, hi] in which they matter; others are kept, too.
@@ -105,6 +112,9 @@ class Linear(_Group):
 
     def forward(self, x: Floats) -> Floats:
         return x
+
+    def inverse(self, u: Floats) -> Floats:
+        return u
 
 
 class _Scores(_Group):
@@ -134,6 +144,9 @@ class Logit(_Scores):
     def forward(self, x: Floats) -> Floats:
         return self._log(x) - self._log(1 - x)
 
+    def inverse(self, u: Floats) -> Floats:
+        return 0.5 * (1 + np.tanh(0.5 * u))
+
 
 class LogRatio(_Scores):
     """Softmax scores p₁ … p_C that sum to 1: u_i = log(p_i / p_C), i < C, bounded by ±log(1 / floor)."""
@@ -151,6 +164,11 @@ class LogRatio(_Scores):
     def forward(self, x: Floats) -> Floats:
         logs = self._log(x)
         return logs[:, :-1] - logs[:, -1:]
+
+    def inverse(self, u: Floats) -> Floats:
+        logs = np.concatenate([u, np.zeros((len(u), 1))], axis=1)
+        scores: Floats = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return scores / scores.sum(axis=1, keepdims=True)
 
 
 Coordinates = Annotated[Identity | Linear | Logit | LogRatio, Field(discriminator="kind")]
@@ -254,6 +272,21 @@ class Features(BaseModel):
         return np.concatenate(
             [group.forward(x[:, self.columns(group)]) for group in self.coordinates], axis=1
         )
+
+    def inverse(self, u: Floats) -> Floats:
+        """Features (n, D) of coordinates (n, d): what :meth:`forward` was given, up to rounding and bounds."""
+        x = np.empty((len(u), len(self.names)))
+        first = 0
+        for group in self.coordinates:
+            last = first + len(group.labels)
+            x[:, self.columns(group)] = group.inverse(u[:, first:last])
+            first = last
+        return x
+
+    @property
+    def logarithmic(self) -> npt.NDArray[np.bool_]:
+        """(d,) which coordinates are logarithms of ratios of scores."""
+        return np.array([isinstance(g, _Scores) for g in self.coordinates for _ in g.labels])
 
     def with_widths_from(self, x: Floats) -> Features:
         """These features with the missing cell widths set from events (n, D), from the central 90 % range."""

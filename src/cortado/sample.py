@@ -32,15 +32,18 @@ class Points:
     """A sample as a fit sees it: n places and the weight of P processes at each.
 
     ``place`` (n, d) coordinates; ``sumw``, ``sumw2`` (P, n) float64; ``count`` (P, n); ``key`` (n, d) address
-    of the cell; ``mass`` (n,) Σ|w| over all processes.
+    of the cell, ⌊u / width⌋ with ``widths`` (d,); ``mass`` (n,) Σ|w| over all processes. ``features`` says
+    what the coordinates are made of.
     """
 
+    features: Features
     processes: tuple[str, ...]
     place: Floats
     sumw: Floats
     sumw2: Floats
     count: Integers
     key: Integers
+    widths: Floats
     mass: Floats
 
     def yields(self, category: Integers, n_categories: int) -> Yields:
@@ -88,12 +91,14 @@ class Points:
         weight = np.maximum(self.mass, 1e-9 * self.mass.mean() or 1.0)
         place = sums((self.place * weight[:, None]).T) / sums(weight[None])
         return Points(
+            self.features,
             self.processes,
             place.T,
             sums(self.sumw),
             sums(self.sumw2),
             sums(self.count).astype(np.int64),
             key,
+            2 * self.widths,
             mass,
         )
 
@@ -298,12 +303,14 @@ class Sample:
         ):
             target[row, index] = values
         return Points(
+            self.features,
             self.processes,
             _to_24_bits(place),
             _to_24_bits(table[0] * scale),
             _to_24_bits(table[1] * scale**2),
             table[2].astype(np.int64),
             key,
+            widths,
             _to_24_bits(absolute * scale),
         )
 
