@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,7 +268,7 @@ def test_features_come_back_from_coordinates(kind):
 
 
 def test_features_of_several_groups_come_back_in_their_order():
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"kind": "logratio", "features": ["p", "q"]},
         {"kind": "linear", "features": ["mass"], "range": [100, 200]},
     ]
