@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import cortado as ct
 from cortado import cli, toys
 from cortado.config import parse_config
+from cortado.toys import ntuples
 
 # As a terminal would start it, even where the tests run in the background and ignore interrupts.
 COMMAND = [
@@ -288,7 +289,7 @@ class TestDemo:
     def test_interrupted_while_it_writes_ntuples(self, tmp_path, monkeypatch):
         folder = tmp_path / "demo"
         with monkeypatch.context() as patch:
-            patch.setattr(toys, "_write_file", _interrupted_at("bkg3_0.root", toys._write_file))
+            patch.setattr(ntuples, "_write_file", _interrupted_at("bkg3_0.root", ntuples._write_file))
             result = invoke("demo", "-o", folder)
         assert (result.exit_code, result.stderr) == (130, INTERRUPTED)
         assert [str(p.relative_to(folder)) for p in folder.rglob("*")] == ["ntuples"]

@@ -15,7 +15,14 @@ from cortado.columnar import Collector, TemplateFiller, entry_ids
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, CortadoError, InputError, OutputError, TrainingError
 from cortado.normalisation import Normalisation
-from cortado.objectives import Asimov, MinBackground, MinEffectiveEvents, Yields
+from cortado.objectives import (
+    Asimov,
+    MaxRelativeUncertainty,
+    MinBackground,
+    MinEffectiveEvents,
+    MinEvents,
+    Yields,
+)
 from cortado.sample import Sample
 from cortado.templates import Templates
 
@@ -33,8 +40,10 @@ __all__ = [
     "FitResult",
     "GaussianMixture",
     "InputError",
+    "MaxRelativeUncertainty",
     "MinBackground",
     "MinEffectiveEvents",
+    "MinEvents",
     "Normalisation",
     "OutputError",
     "Sample",

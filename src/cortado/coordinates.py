@@ -274,7 +274,7 @@ class Features(BaseModel):
         )
 
     def inverse(self, u: Floats) -> Floats:
-        """Features (n, D) of coordinates (n, d): what :meth:`forward` was given, up to rounding and bounds."""
+        """Features (n, D) of coordinates (n, d): what :meth:`forward` was given, up to its bounds."""
         x = np.empty((len(u), len(self.names)))
         first = 0
         for group in self.coordinates:

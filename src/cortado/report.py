@@ -42,7 +42,7 @@ class SchemeRow:
 
 def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> SchemeRow:
     """Significances of hard categories from their yields (float64)."""
-    named = Yields(yields.processes, yields.sumw, yields.sumw2, yields.count, objective.signals)
+    named = objective.prepared(yields)
     background = named.total(named.backgrounds)
     effective = MinEffectiveEvents(0).level(named)
     return SchemeRow(
@@ -53,7 +53,7 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
             name: z
             for term in objective.terms
             if isinstance(term, Asimov)
-            for name, z in term.each(yields).items()
+            for name, z in term.each(named).items()
         },
         combined=objective.value(yields),
         combined_uncertainty=simulation_uncertainty(objective.value, yields),
@@ -65,9 +65,18 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
 
 def combination(objective: Objective) -> str:
     """In words, how the objective makes one significance of several."""
-    words = {"geometric": "geometric mean", "quadrature": "quadrature sum", "minimum": "minimum"}
-    kinds = [words[t.combine] for t in objective.terms if isinstance(t, Asimov) and len(t.signals) > 1]
+    kinds = [_words(t) for t in objective.terms if isinstance(t, Asimov) and len(t.signals) > 1]
     return kinds[0] if len(kinds) == 1 else "combined"
+
+
+def _words(term: Asimov) -> str:
+    words = {
+        "geometric": "geometric mean",
+        "quadrature": "quadrature sum",
+        "minimum": "minimum",
+        "sum": "sum",
+    }
+    return "weighted sum" if term.weights else words.get(str(term.combine), "combined")
 
 
 def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "combined") -> Table:

@@ -1,5 +1,19 @@
-"""Exact and combinatorial solvers: starts for the differentiable models, and yardsticks for their results."""
+"""Solvers that know no model: exact boundaries in one dimension, hard partitions of cells in any."""
 
+from cortado.exact.one_dimension import (
+    Binning,
+    Boundaries,
+    SumOverBins,
+    optimal_boundaries,
+    optimal_intervals,
+)
 from cortado.exact.partition import alternate
 
-__all__ = ["alternate"]
+__all__ = [
+    "Binning",
+    "Boundaries",
+    "SumOverBins",
+    "alternate",
+    "optimal_boundaries",
+    "optimal_intervals",
+]

@@ -1,16 +1,21 @@
 """Objectives: functions of yields only; terms add."""
 
 from cortado.objectives.asimov import Asimov, squared_significance
-from cortado.objectives.floors import MinBackground, MinEffectiveEvents
-from cortado.objectives.terms import Objective, Term, as_objective
+from cortado.objectives.floors import MaxRelativeUncertainty, MinBackground, MinEffectiveEvents, MinEvents
+from cortado.objectives.scale import Scale
+from cortado.objectives.terms import Floor, Objective, Term, as_objective
 from cortado.objectives.uncertainty import simulation_uncertainty
 from cortado.objectives.yields import Yields, array_namespace
 
 __all__ = [
     "Asimov",
+    "Floor",
+    "MaxRelativeUncertainty",
     "MinBackground",
     "MinEffectiveEvents",
+    "MinEvents",
     "Objective",
+    "Scale",
     "Term",
     "Yields",
     "array_namespace",

@@ -6,11 +6,14 @@ Vitells, Eur. Phys. J. C 71 (2011) 1554, arXiv:1007.1727.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from cortado.errors import ConfigError
+from cortado.objectives.described import described
 from cortado.objectives.terms import Term
 from cortado.objectives.yields import Yields, array_namespace
 
@@ -23,7 +26,7 @@ _LEAST_BACKGROUND = 1e-140
 
 
 def squared_significance(signal: Any, background: Any) -> Any:
-    """Z² of each category from expected signal and background, arrays of one shape, float64.
+    """Z² of each category from expected signal and background, arrays that broadcast, float64.
 
     A category in which signal or background is not positive contributes 0: nothing can be claimed from it.
     A background below 10⁻¹⁴⁰ counts as none, so that values and gradients are finite everywhere.
@@ -40,9 +43,10 @@ def squared_significance(signal: Any, background: Any) -> Any:
 
 def _series(t: Any) -> Any:
     """2 [(1 + t) ln(1 + t) − t] = Σ_{n≥2} 2 (−t)ⁿ / (n (n − 1)), by Horner's rule."""
-    total = 0.0 * t
-    for n in range(_SERIES_ORDER, 1, -1):
-        total = 2.0 * (-1) ** n / (n * (n - 1)) + t * total
+    first, *others = [2.0 * (-1) ** n / (n * (n - 1)) for n in range(_SERIES_ORDER, 1, -1)]
+    total = first
+    for coefficient in others:
+        total = coefficient + t * total
     return t * t * total
 
 
@@ -52,74 +56,120 @@ def _root(z2: Any) -> Any:
     return xp.sqrt(xp.maximum(z2, _TINY)) * xp.where(z2 > 0, 1.0, 0.0)
 
 
-def _geometric(squares: list[Any]) -> Any:
-    xp = array_namespace(squares[0])
-    logs = [xp.log(xp.maximum(z2, _TINY)) for z2 in squares]
-    return xp.exp(0.5 * sum(logs) / len(logs))
+def _geometric(squares: Any) -> Any:
+    xp = array_namespace(squares)
+    return xp.exp(xp.sum(xp.log(xp.maximum(squares, _TINY))) / (2 * squares.shape[0]))
 
 
-def _quadrature(squares: list[Any]) -> Any:
-    return _root(sum(squares))
+def _quadrature(squares: Any) -> Any:
+    return _root(array_namespace(squares).sum(squares))
 
 
-def _minimum(squares: list[Any]) -> Any:
-    xp = array_namespace(squares[0])
-    least = squares[0]
-    for z2 in squares[1:]:
-        least = xp.minimum(least, z2)
-    return _root(least)
+def _minimum(squares: Any) -> Any:
+    return _root(array_namespace(squares).min(squares))
 
 
-COMBINATIONS: dict[str, Callable[[list[Any]], Any]] = {
+def _sum(squares: Any) -> Any:
+    return array_namespace(squares).sum(_root(squares))
+
+
+COMBINATIONS: dict[str, Callable[[Any], Any]] = {
     "geometric": _geometric,
     "quadrature": _quadrature,
     "minimum": _minimum,
+    "sum": _sum,
 }
+"""One number from Z² of every signal, (S,)."""
+
+OTHER_SIGNALS = ("background", "ignored")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Asimov(Term):
-    """Expected significance of one or more signals, each over all other processes, other signals included.
+    """Expected significance of one or more signals, each over the backgrounds.
 
     Parameters
     ----------
     signals
         Names of the signal processes.
     combine
-        How several significances make one number: "geometric" mean, "quadrature" sum or "minimum".
+        How the significances Z make one number: "geometric" mean, "quadrature" sum, "minimum", weighted
+        "sum", or a function of the list of Z, one scalar a signal, numpy numbers or tensors.
+    weights
+        For "sum": a factor > 0 for each signal, 1 where none is given.
+    other_signals
+        Whether the other signals are "background" to a signal or "ignored". Where nothing else is background,
+        nothing can be claimed either way.
     """
 
     signals: tuple[str, ...]
-    combine: str = "geometric"
+    combine: str | Callable[[list[Any]], Any]
+    weights: tuple[tuple[str, float], ...]
+    other_signals: str
 
-    def __init__(self, signals: tuple[str, ...] | list[str] | str, combine: str = "geometric") -> None:
+    def __init__(
+        self,
+        signals: tuple[str, ...] | list[str] | str,
+        combine: str | Callable[[list[Any]], Any] = "geometric",
+        *,
+        weights: Mapping[str, float] | None = None,
+        other_signals: str = "background",
+    ) -> None:
         names = (signals,) if isinstance(signals, str) else tuple(signals)
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"signals must be distinct names, at least one, got {list(names)}")
-        if combine not in COMBINATIONS:
-            raise ConfigError(f"combine must be one of {sorted(COMBINATIONS)}, got {combine!r}")
+        if not callable(combine) and combine not in COMBINATIONS:
+            raise ConfigError(f"combine must be one of {sorted(COMBINATIONS)} or a function, got {combine!r}")
+        if other_signals not in OTHER_SIGNALS:
+            raise ConfigError(f"other_signals must be one of {list(OTHER_SIGNALS)}, got {other_signals!r}")
+        factors = dict(weights or {})
+        if factors and combine != "sum":
+            raise ConfigError(f'weights go with combine="sum" alone, got combine={described(combine)}')
+        for name, factor in factors.items():
+            if name not in names or not 0 < factor < float("inf"):
+                raise ConfigError(
+                    f"weights must be finite numbers > 0 for some of the signals {list(names)}, "
+                    f"got {name!r}: {factor!r}"
+                )
         object.__setattr__(self, "signals", names)
         object.__setattr__(self, "combine", combine)
+        object.__setattr__(self, "weights", tuple((n, float(factors[n])) for n in names if n in factors))
+        object.__setattr__(self, "other_signals", other_signals)
+
+    def __repr__(self) -> str:
+        weights = f", weights={dict(self.weights)}" if self.weights else ""
+        others = f", other_signals={self.other_signals!r}"
+        return f"Asimov({self.signals!r}, {described(self.combine)}{weights}{others})"
+
+    def _squares(self, yields: Yields) -> Any:
+        """(S, K) Z² of each signal in each category."""
+        signal = yields.totals([(name,) for name in self.signals])
+        common = yields.totals([tuple(name for name in yields.processes if name not in self.signals)])
+        if self.other_signals == "ignored" or len(self.signals) == 1:
+            return squared_significance(signal, common)
+        rest = yields.totals([tuple(p for p in yields.processes if p != name) for name in self.signals])
+        xp = array_namespace(rest)
+        return squared_significance(signal, xp.where(common > _LEAST_BACKGROUND, rest, 0.0))
 
     def per_category(self, yields: Yields) -> dict[str, Any]:
         """Z² of each signal in each category, (K,) each.
 
-        Other signals are background, too, but where nothing else is, nothing can be claimed.
+        The yields are taken as they are; those that the terms of an objective see are
+        :meth:`Objective.prepared`.
         """
-        xp = array_namespace(yields.sumw)
-        total = yields.total(yields.processes)
-        common = yields.total(tuple(name for name in yields.processes if name not in self.signals))
-        none = common <= _LEAST_BACKGROUND
-        rest = {name: total - yields.total((name,)) for name in self.signals}
-        return {
-            name: squared_significance(yields.total((name,)), xp.where(none, 0.0 * b, b))
-            for name, b in rest.items()
-        }
+        squares = self._squares(yields)
+        return {name: squares[i] for i, name in enumerate(self.signals)}
 
     def each(self, yields: Yields) -> dict[str, float]:
-        """The significance of each signal."""
-        return {name: float(z2.sum() ** 0.5) for name, z2 in self.per_category(yields).items()}
+        """The significance of each signal, of yields taken as they are."""
+        return {name: float(sum(z2) ** 0.5) for name, z2 in self.per_category(yields).items()}
 
     def __call__(self, yields: Yields) -> Any:
-        xp = array_namespace(yields.sumw)
-        return COMBINATIONS[self.combine]([xp.sum(z2) for z2 in self.per_category(yields).values()])
+        squares = array_namespace(yields.sumw).sum(self._squares(yields), axis=1)
+        if callable(self.combine):
+            z = _root(squares)
+            return self.combine([z[i] for i in range(len(self.signals))])
+        if self.weights:
+            factors = dict(self.weights)
+            squares = squares * np.square([factors.get(name, 1.0) for name in self.signals])  # w Z = √(w² Z²)
+        return COMBINATIONS[self.combine](squares)

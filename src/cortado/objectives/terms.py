@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError
+from cortado.objectives.described import described
+from cortado.objectives.scale import Scale
 from cortado.objectives.yields import Yields, array_namespace
 
 
@@ -26,12 +28,20 @@ class Term:
     def __radd__(self, other: Callable[[Yields], Any]) -> Objective:
         return Objective((other, self))
 
+    def with_scales(self, factors: Mapping[Any, Any]) -> Objective:
+        """The objective of this term alone, with scaled backgrounds: :meth:`Objective.with_scales`."""
+        return Objective((self,)).with_scales(factors)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Objective:
-    """A sum of terms. The signals are those of the one term that names them."""
+    """A sum of terms. The signals are those of the one term that names them.
+
+    ``scales`` are part of the prediction: every term sees the scaled yields, also one that is added later.
+    """
 
     terms: tuple[Callable[[Yields], Any], ...]
+    scales: tuple[Scale, ...] = ()
 
     def __post_init__(self) -> None:
         for term in self.terms:
@@ -40,6 +50,15 @@ class Objective:
         named = set(self._named_signals())
         if len(named) > 1:
             raise ConfigError(f"the terms of one objective must name the same signals, got {sorted(named)}")
+        scaled = [name for scale in self.scales for name in scale.processes]
+        if wrong := [name for name in scaled if name in self.signals]:
+            raise ConfigError(f"only backgrounds can be scaled, got the signals {wrong}")
+        if twice := sorted({name for name in scaled if scaled.count(name) > 1}):
+            raise ConfigError(f"a process can be scaled only once, got {twice} several times")
+
+    def __repr__(self) -> str:
+        scales = f", scales={described(self.scales)}" if self.scales else ""
+        return f"Objective({described(self.terms)}{scales})"
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -54,63 +73,103 @@ class Objective:
         """The terms that every category must satisfy."""
         return tuple(t for t in self.terms if isinstance(t, Floor))
 
+    @property
+    def merits(self) -> tuple[Callable[[Yields], Any], ...]:
+        """The terms that are no floors."""
+        return tuple(t for t in self.terms if not isinstance(t, Floor))
+
+    @property
+    def per_category(self) -> bool:
+        """Whether scale factors belong to numbered categories, so that none may be moved or dropped."""
+        return any(scale.per_category for scale in self.scales)
+
+    def with_scales(self, factors: Mapping[Any, Any]) -> Objective:
+        """This objective of yields in which backgrounds are scaled, with Σw² scaled by the square.
+
+        ``factors`` maps a process, or a tuple of several, to what :class:`Scale` takes: a number > 0, K of
+        them, or a function of the unscaled yields.
+        """
+        return replace(self, scales=self.scales + tuple(Scale(*item) for item in factors.items()))
+
+    def prepared(self, yields: Yields) -> Yields:
+        """What the terms are given: the yields with the signals named and the backgrounds scaled."""
+        unscaled = replace(yields, signals=self.signals)
+        prepared = unscaled
+        for scale in self.scales:
+            prepared = scale(prepared, unscaled)
+        return prepared
+
     def __call__(self, yields: Yields) -> Any:
         """The sum of the terms."""
-        named = replace(yields, signals=self.signals)
-        return sum(term(named) for term in self.terms)
+        return self.soft(yields, 1.0)
+
+    def soft(self, yields: Yields, strength: Any) -> Any:
+        """The sum of the terms, with ``strength`` (a number or a scalar tensor) as a factor on all floors."""
+        prepared = self.prepared(yields)
+        return _sum(self.merits, prepared) + strength * _sum(self.floors, prepared)
 
     def value(self, yields: Yields) -> float:
         """The objective without its floors, of hard categories: what is quoted."""
-        named = replace(yields, signals=self.signals)
-        return float(sum(term(named) for term in self.terms if not isinstance(term, Floor)))
+        return float(_sum(self.merits, self.prepared(yields)))
 
     def shortfall(self, yields: Yields) -> npt.NDArray[np.float64]:
         """(K,) how far each category is below its floors: 0 where all are met, 1 a floor if it is empty."""
-        named = replace(yields, signals=self.signals)
-        gaps = [np.clip(floor.gap(named), 0.0, None) for floor in self.floors]
+        prepared = self.prepared(yields)
+        gaps = [np.clip(floor.gap(prepared), 0.0, None) for floor in self.floors]
         return np.sum(gaps, axis=0) if gaps else np.zeros(np.shape(yields.sumw)[1])
 
     def __add__(self, other: Callable[[Yields], Any]) -> Objective:
-        more = other.terms if isinstance(other, Objective) else (other,)
-        return Objective((*self.terms, *more))
+        more = as_objective(other)
+        if self.scales and more.scales and self.scales != more.scales:
+            raise ConfigError(
+                f"objectives that are added must have the same scales, got {self.scales} and {more.scales}"
+            )
+        return Objective(self.terms + more.terms, self.scales or more.scales)
 
     def __radd__(self, other: Callable[[Yields], Any]) -> Objective:
-        return Objective((other, *self.terms))
+        return replace(self, terms=(other, *self.terms))
+
+
+def _sum(terms: tuple[Callable[[Yields], Any], ...], yields: Yields) -> Any:
+    values = [term(yields) for term in terms]
+    for term, value in zip(terms, values, strict=True):
+        # The shape of a tensor without a known rank is false, too.
+        if shape := tuple(getattr(value, "shape", ()) or ()):
+            raise ConfigError(f"every term must give a scalar, {described(term)} gave shape {shape}")
+    return sum(values)
 
 
 @dataclass(frozen=True)
 class Floor(Term):
-    """A minimum that every category has to reach: a penalty while training, a rule afterwards.
+    """A limit that every category has to keep: a penalty while training, a rule afterwards.
 
-    The penalty is −strength · Σ_k g²/(1 + g²) for g = 1 − value/minimum > 0: smooth, and bounded for
-    categories that are empty or negative.
+    The penalty is −strength · Σ_k g²/(1 + g²) where the gap g is positive: smooth, and bounded for categories
+    that are empty or negative. The other field of a floor is its limit, ``minimum`` or ``maximum``.
     """
 
-    minimum: float
-    strength: float = 10.0
+    strength: float = field(default=10.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.minimum >= 0 or not np.isfinite(self.minimum):
-            raise ConfigError(
-                f"{type(self).__name__}: minimum must be a finite number ≥ 0, got {self.minimum}"
-            )
-        if not 0 < self.strength < float("inf"):
-            raise ConfigError(
-                f"{type(self).__name__}: strength must be a finite number > 0, got {self.strength}"
-            )
+        for option in fields(self):
+            value = getattr(self, option.name)
+            enough, rule = (value >= 0, "≥ 0") if option.name == "minimum" else (value > 0, "> 0")
+            if not enough or not np.isfinite(value):
+                raise ConfigError(
+                    f"{type(self).__name__}: {option.name} must be a finite number {rule}, got {value}"
+                )
 
-    def level(self, yields: Yields) -> Any:
-        """(K,) the quantity that has to reach the minimum."""
-        raise NotImplementedError
+    def __str__(self) -> str:
+        limits = (getattr(self, option.name) for option in fields(self) if option.name != "strength")
+        return f"{type(self).__name__}({', '.join(f'{limit:g}' for limit in limits)})"
 
     def gap(self, yields: Yields) -> Any:
-        """(K,) 1 − level/minimum: positive where a category is below the minimum."""
-        return 1 - self.level(yields) / self.minimum if self.minimum else self.level(yields) * 0
+        """(K,) how far a category is from the limit: positive where it is missed, 1 if it is empty."""
+        raise NotImplementedError
 
     def __call__(self, yields: Yields) -> Any:
         xp = array_namespace(yields.sumw)
-        gap = xp.maximum(self.gap(yields), 0.0)
-        return -self.strength * xp.sum(gap**2 / (1 + gap**2))
+        square = xp.square(xp.maximum(self.gap(yields), 0.0))
+        return -self.strength * xp.sum(square / (1 + square))
 
 
 def as_objective(function: Objective | Callable[[Yields], Any]) -> Objective:

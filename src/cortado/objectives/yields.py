@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,37 @@ class Yields:
 
     def total(self, names: tuple[str, ...], what: str = "sumw") -> Any:
         """(K,) sum of ``what`` ("sumw", "sumw2" or "count") over the named processes; 0 if there are none."""
-        if unknown := [name for name in names if name not in self.processes]:
-            raise ConfigError(f"{unknown} are not among the processes {list(self.processes)}")
+        return self.totals([names], what)[0]
+
+    def totals(self, groups: Sequence[tuple[str, ...]], what: str = "sumw") -> Any:
+        """(G, K) sums of ``what`` over each of G groups of processes, float64."""
+        self._require({name: None for names in groups for name in names})
         table = getattr(self, what)
         xp = array_namespace(table)
         # One product: gradients of rows taken one by one are added in an order that changes from run to run.
-        mask = xp.asarray([[float(name in names) for name in self.processes]], dtype=np.float64)
-        return xp.matmul(mask, table if what != "count" else xp.asarray(table, dtype=np.float64))[0]
+        mask = xp.asarray([[float(p in names) for p in self.processes] for names in groups], dtype=np.float64)
+        return xp.matmul(mask, table if what != "count" else xp.asarray(table, dtype=np.float64))
+
+    def scaled(self, factors: Any, processes: tuple[str, ...]) -> Yields:
+        """These yields with Σw of the named processes times ``factors``, a number or (K,), and Σw² times f².
+
+        Counts stay what they are. Raises ``ConfigError`` if the number of factors is not that of categories.
+        """
+        self._require(processes)
+        xp = array_namespace(self.sumw)
+        factor = xp.asarray(factors, dtype=np.float64)
+        shape, n_categories = tuple(factor.shape), self.sumw.shape[1]
+        if shape not in {(), (n_categories,)}:
+            raise ConfigError(
+                f"scale factors of {list(processes)} must be one number, or one for each of the "
+                f"{n_categories} categories, got {shape[0] if len(shape) == 1 else f'shape {shape}'}"
+            )
+        scale = xp.where(np.isin(self.processes, processes)[:, None], factor, 1.0)
+        return replace(self, sumw=self.sumw * scale, sumw2=self.sumw2 * xp.square(scale))
+
+    def _require(self, names: Iterable[str]) -> None:
+        if unknown := [name for name in names if name not in self.processes]:
+            raise ConfigError(f"{unknown} are not among the processes {list(self.processes)}")
 
     @property
     def backgrounds(self) -> tuple[str, ...]:

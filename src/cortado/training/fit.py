@@ -221,7 +221,7 @@ def _usable(best: _State | None, points: Points, goal: Objective) -> _State:
         raise TrainingError("the objective was not finite in any start; check the weights of the sample")
     if best.shortfall or best.rule.n_categories < 2:
         background = [p for p, name in enumerate(points.processes) if name not in goal.signals]
-        floors = ", ".join(f"{type(f).__name__}({f.minimum:g})" for f in goal.floors)
+        floors = ", ".join(map(str, goal.floors))
         raise TrainingError(
             f"no two categories were found that both meet {floors}: the training folds hold an expected "
             f"background {points.sumw[background].sum():.4g} from {points.count[background].sum()} events; "

@@ -24,6 +24,7 @@ def ordered_rule(rule: ModelRule, points: Points, objective: Objective) -> Model
 def _importance(rule: ModelRule, points: Points, objective: Objective) -> np.ndarray:
     """(K,) share of each category in the Z² of every signal, summed over the signals."""
     yields = points.yields(rule.assign(points.place), rule.n_categories)
+    prepared = objective.prepared(yields)
     terms = [t for t in objective.terms if isinstance(t, Asimov)]
-    shares = [z2 / max(z2.sum(), 1e-300) for t in terms for z2 in t.per_category(yields).values()]
+    shares = [z2 / max(z2.sum(), 1e-300) for t in terms for z2 in t.per_category(prepared).values()]
     return np.sum(shares, axis=0) if shares else yields.sumw.sum(axis=0)
