@@ -4,10 +4,10 @@ The file in ``golden/`` is what a categorizer looks like. After a change that is
 ``CORTADO_UPDATE_GOLDEN=1 pytest tests/test_categorizer.py`` and look at the difference.
 """
 
-import itertools
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from pydantic import ValidationError
-from scipy.stats import multivariate_normal
 
 from cortado.categorizer import (
     UNCATEGORISED,
@@ -26,6 +23,8 @@ from cortado.categorizer import (
     Categorizer,
     GaussianMixtureRule,
     GridRule,
+    MaxAffineRule,
+    TableRule,
     Training,
     argmax_projections,
     equidistant,
@@ -56,209 +55,6 @@ def categorizer(missing: float = -999.0) -> Categorizer:
     )
 
 
-def nested(array: np.ndarray):
-    return tuple(map(nested, array)) if array.ndim else float(array)
-
-
-def random_mixture(seed: int, n_categories: int, dimensions: int, scale: float = 1.0) -> GaussianMixtureRule:
-    rng = np.random.default_rng(seed)
-    a = rng.normal(size=(n_categories, dimensions, dimensions))
-    covariances = (a @ np.swapaxes(a, 1, 2) + 0.05 * np.eye(dimensions)) * scale**2
-    return GaussianMixtureRule(
-        weights=nested(rng.dirichlet(np.ones(n_categories))),
-        means=nested(scale * rng.normal(0, 2, (n_categories, dimensions))),
-        covariances=nested((covariances + np.swapaxes(covariances, 1, 2)) / 2),
-    )
-
-
-def log_densities(rule: GaussianMixtureRule, u: np.ndarray) -> np.ndarray:
-    """(n, K) log w_k + log N(u; μ_k, Σ_k) by scipy."""
-    columns = [
-        math.log(w) + np.atleast_1d(multivariate_normal(mean, covariance).logpdf(u))
-        for w, mean, covariance in zip(rule.weights, rule.means, rule.covariances, strict=True)
-    ]
-    return np.column_stack(columns)
-
-
-# --- Gaussian mixtures --------------------------------------------------------------------------------------
-
-
-@given(
-    seed=st.integers(0, 2**32),
-    n_categories=st.integers(1, 6),
-    dimensions=st.integers(1, 4),
-    scale=st.sampled_from([1e-3, 1.0, 1e4]),
-)
-def test_a_category_is_the_region_of_the_most_probable_component(seed, n_categories, dimensions, scale):
-    rule = random_mixture(seed, n_categories, dimensions, scale)
-    u = scale * np.random.default_rng(seed).normal(0, 4, (200, dimensions))
-    scores = log_densities(rule, u)
-    chosen = np.take_along_axis(scores, rule.assign(u)[:, None], axis=1)[:, 0]
-    best = scores.max(axis=1)
-    assert np.all(chosen >= best - 1e-9 * (1 + np.abs(best)))
-    assert rule.n_categories == n_categories
-    assert rule.dimensions == dimensions
-
-
-def test_categories_far_from_zero_keep_their_digits():
-    """Components 10 wide, 10⁹ from zero: squares of the values themselves would have no digit left."""
-    rule = GaussianMixtureRule(
-        weights=(0.5, 0.5),
-        means=((1_250_000_000.0,), (1_250_000_020.0,)),
-        covariances=(((100.0,),), ((100.0,),)),
-    )
-    assert rule.assign(np.array([[1_250_000_009.9], [1_250_000_010.1]])).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("n", [0, 1, 8191, 8192, 8193, 20_000])
-def test_events_do_not_depend_on_their_neighbours(n):
-    u = np.random.default_rng(1).normal(0, 2, (20_000, 2))
-    expected = np.concatenate([MIXTURE.assign(part) for part in np.array_split(u, 23)])
-    category = MIXTURE.assign(u[:n])
-    assert category.dtype == np.int64
-    assert np.array_equal(category, expected[:n])
-
-
-@given(order=st.permutations(range(3)))
-def test_components_can_be_put_in_order(order):
-    u = np.random.default_rng(2).normal(0, 2, (500, 2))
-    reordered = MIXTURE.select(order)
-    assert np.array_equal(np.array(order)[reordered.assign(u)], MIXTURE.assign(u))
-
-
-def test_the_region_of_a_component_left_out_falls_to_its_neighbours():
-    u = np.random.default_rng(2).normal(0, 2, (500, 2))
-    fewer = MIXTURE.without(1)
-    assert fewer.n_categories == 2
-    assert sum(fewer.weights) == pytest.approx(1.0)
-    expected = log_densities(MIXTURE, u)[:, [0, 2]].argmax(axis=1)
-    assert np.array_equal(fewer.assign(u), expected)
-
-
-# --- bins ---------------------------------------------------------------------------------------------------
-
-
-@given(
-    edges=st.lists(
-        st.lists(st.integers(-20, 20), max_size=4, unique=True).map(sorted), min_size=1, max_size=3
-    ),
-    data=st.data(),
-)
-def test_a_grid_counts_edges_at_or_below(edges, data):
-    rule = GridRule(edges=tuple(tuple(map(float, e)) for e in edges))
-    values = st.one_of(st.floats(-25, 25), st.integers(-21, 21).map(float))
-    u = data.draw(arrays(np.float64, (20, len(edges)), elements=values))
-    expected = np.zeros(len(u), int)
-    for column, e in zip(u.T, edges, strict=True):
-        expected = expected * (len(e) + 1) + [sum(edge <= value for edge in e) for value in column]
-    assert np.array_equal(rule.assign(u), expected)
-    assert rule.n_categories == math.prod(len(e) + 1 for e in edges)
-    assert rule.dimensions == len(edges)
-
-
-@pytest.mark.parametrize(
-    ("u", "category"),
-    [
-        (-1e300, 0),
-        (np.nextafter(0.5, 0), 0),
-        (0.5, 1),
-        (np.nextafter(0.75, 1), 2),
-        (0.75, 2),
-        (1e300, 2),
-    ],
-)
-def test_a_value_on_an_edge_belongs_to_the_upper_bin(u, category):
-    assert GridRule(edges=((0.5, 0.75),)).assign(np.array([[u]])).tolist() == [category]
-
-
-def test_the_last_coordinate_of_a_grid_runs_fastest():
-    rule = GridRule(edges=((0.0,), (0.0, 1.0)))
-    u = np.array(list(itertools.product([-1.0, 1.0], [-1.0, 0.5, 2.0])))
-    assert rule.assign(u).tolist() == [0, 1, 2, 3, 4, 5]
-
-
-ARGMAX = ArgmaxRule(edges=((0.5, 0.75), (), (0.4,)))
-
-
-@pytest.mark.parametrize(
-    ("scores", "category"),
-    [
-        ([0.45, 0.30, 0.25], 0),
-        ([0.50, 0.30, 0.20], 1),
-        ([0.75, 0.25, 0.00], 2),
-        ([0.10, 0.80, 0.10], 3),
-        ([0.35, 0.26, 0.39], 4),
-        ([0.10, 0.50, 0.50], 3),  # of equal scores the first counts
-        ([0.00, 0.00, 1.00], 5),
-        ([0.30, 0.30, 0.40], 5),
-    ],
-)
-def test_argmax_divides_the_class_of_the_largest_score(scores, category):
-    assert ARGMAX.assign(np.array([scores])).tolist() == [category]
-    assert ARGMAX.n_categories == 6
-    assert ARGMAX.dimensions == 3
-
-
-@pytest.mark.parametrize("rule", [GridRule(edges=((0.5,), (0.1,))), ArgmaxRule(edges=((), ()))])
-def test_rules_take_no_events(rule):
-    category = rule.assign(np.zeros((0, 2)))
-    assert category.shape == (0,)
-    assert category.dtype == np.int64
-
-
-RULE_ERRORS = {
-    "weights": (
-        lambda: GaussianMixtureRule(weights=(0.5, 0.4), means=((0.0,), (1.0,)), covariances=(((1.0,),),) * 2),
-        r"weights must be positive and sum to 1, got \(0.5, 0.4\)",
-    ),
-    "no weight": (
-        lambda: GaussianMixtureRule(weights=(1.0, 0.0), means=((0.0,), (1.0,)), covariances=(((1.0,),),) * 2),
-        r"weights must be positive",
-    ),
-    "shapes": (
-        lambda: GaussianMixtureRule(weights=(1.0,), means=((0.0,), (1.0,)), covariances=(((1.0,),),)),
-        r"shapes \(K,\), \(K, d\), \(K, d, d\), got \(\(1,\), \(2, 1\), \(1, 1, 1\)\)",
-    ),
-    "ragged": (
-        lambda: GaussianMixtureRule(weights=(0.5, 0.5), means=((0.0,), (1.0, 2.0)), covariances=()),
-        "inhomogeneous",
-    ),
-    "nothing": (lambda: GaussianMixtureRule(weights=(), means=(), covariances=()), "weights"),
-    "not symmetric": (
-        lambda: GaussianMixtureRule(
-            weights=(1.0,), means=((0.0, 0.0),), covariances=(((1.0, 0.5), (-0.5, 1.0)),)
-        ),
-        r"covariances\[0\] must be symmetric",
-    ),
-    "small and not symmetric": (
-        lambda: GaussianMixtureRule(
-            weights=(1.0,), means=((0.0, 0.0),), covariances=(((1e-9, 5e-10), (-5e-10, 1e-9)),)
-        ),
-        r"covariances\[0\] must be symmetric",
-    ),
-    "not positive": (
-        lambda: GaussianMixtureRule(
-            weights=(1.0,), means=((0.0, 0.0),), covariances=(((1.0, 2.0), (2.0, 1.0)),)
-        ),
-        "positive definite",
-    ),
-    "nan": (
-        lambda: GaussianMixtureRule(weights=(1.0,), means=((math.nan,),), covariances=(((1.0,),),)),
-        "finite number",
-    ),
-    "grid edges": (lambda: GridRule(edges=((0.5, 0.5),)), r"edges must increase, got \(0.5, 0.5\)"),
-    "argmax edges": (lambda: ArgmaxRule(edges=((0.5, 0.4), ())), r"edges must increase, got \(0.5, 0.4\)"),
-    "infinite edge": (lambda: GridRule(edges=((0.5, math.inf),)), "finite number"),
-    "one class": (lambda: ArgmaxRule(edges=((0.5,),)), "at least 2 items"),
-}
-
-
-@pytest.mark.parametrize(("make", "message"), RULE_ERRORS.values(), ids=RULE_ERRORS)
-def test_what_is_no_rule_is_refused_with_the_reason(make, message):
-    with pytest.raises(ValidationError, match=message):
-        make()
-
-
 # --- events -------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +63,7 @@ def events() -> tuple[np.ndarray, np.ndarray]:
     z = np.random.default_rng(4).normal(0, 3, (300, 3))
     x = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     u = np.column_stack([z[:, 0] - z[:, 2], z[:, 1] - z[:, 2]])
-    expected = log_densities(MIXTURE, u).argmax(axis=1)
+    expected = MIXTURE.assign(u)
     x[::7, 1] = -999.0
     expected[::7] = UNCATEGORISED
     return x, expected
@@ -337,6 +133,63 @@ def test_absent_features_are_named(names):
         categorizer()({name: COLUMNS[name] for name in names})
 
 
+# --- boundaries ---------------------------------------------------------------------------------------------
+
+LINE = MaxAffineRule(slopes=((-1.0,), (0.0,), (1.0,)), offsets=(0.0, -0.5, -2.0), exponential=(True,))
+BINS = GridRule(edges=((-30.0, -2.0, 0.5, 30.0),))
+EXPIT = [1 / (1 + math.exp(2)), 1 / (1 + math.exp(-0.5))]
+
+# Coordinates, rule, edges in the unit of the feature and categories.
+BOUNDARIES: dict[str, tuple[Features, Any, list[float], list[int]]] = {
+    "identity": (Features.declare(["m"]), BINS, [-30.0, -2.0, 0.5, 30.0], [0, 1, 2, 3, 4]),
+    "linear": (
+        Features.declare(["m"], [Linear(features=("m",), range=(0.0, 1.0))]),
+        BINS,
+        [-30.0, -2.0, 0.5, 30.0],
+        [0, 1, 2, 3, 4],
+    ),
+    "logit": (Features.declare(["p"], "logit"), BINS, EXPIT, [1, 2, 3]),
+    "two scores": (Features.declare(["s", "b"], "logratio"), BINS, EXPIT, [1, 2, 3]),
+    "two scores in another order": (
+        Features.declare(["b", "s"], [{"kind": "logratio", "features": ["s", "b"]}]),
+        BINS,
+        EXPIT,
+        [1, 2, 3],
+    ),
+    "ratio": (Features.declare(["p"], "logit"), LINE, [1 / 3, 0.6], [0, 1, 2]),
+    "one": (Features.declare(["p"], "logit"), GridRule(edges=((),)), [], [0]),
+    "beyond the floor": (Features.declare(["p"], "logit"), GridRule(edges=((25.0,),)), [], [0]),
+}
+
+
+@pytest.mark.parametrize(("features", "rule", "edges", "categories"), BOUNDARIES.values(), ids=BOUNDARIES)
+@given(data=st.data())
+def test_boundaries_are_those_of_the_feature(features, rule, edges, categories, data):
+    trained = Categorizer(features=features, rule=rule)
+    found = trained.boundaries()
+    np.testing.assert_allclose(found.edges, edges, rtol=1e-14)
+    assert found.categories.tolist() == categories
+    span = st.floats(0, 1) if features.logarithmic.all() else st.floats(-50, 50)
+    value = np.array([*data.draw(st.lists(span, max_size=10)), *edges, 0.0, 1.0])
+    value = value[np.abs(value[:, None] - found.edges).min(axis=1, initial=1.0) > 1e-12]
+    columns = {"m": value, "p": value, "s": value, "b": 1 - value}
+    assert np.array_equal(trained(columns), found.assign(value))
+
+
+def test_edges_that_are_the_same_score_are_one():
+    """Near 1 there are fewer numbers than in coordinates: 20 and 20 + 10⁻⁹ are the same p."""
+    rule = GridRule(edges=((0.0, 20.0, 20.0 + 1e-9),))
+    found = Categorizer(features=Features.declare(["p"], "logit"), rule=rule).boundaries()
+    assert found.edges.tolist() == [0.5, pytest.approx(1 - 2e-9, abs=1e-10)]
+    assert found.categories.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("rule", [MIXTURE, ArgmaxRule(edges=((0.5,), ()))])
+def test_only_one_coordinate_has_boundaries(rule):
+    with pytest.raises(ConfigError, match="only a rule of one coordinate has boundaries, this has 2"):
+        Categorizer(features=Features.declare(["a", "b"]), rule=rule).boundaries()
+
+
 # --- files --------------------------------------------------------------------------------------------------
 
 
@@ -349,12 +202,21 @@ def test_a_categorizer_equals_the_golden_file(tmp_path):
     assert Categorizer.load(GOLDEN) == categorizer()
 
 
-RULES = {
-    "mixture": lambda seed: random_mixture(seed, 4, 2),
-    "grid": lambda seed: GridRule(edges=nested(np.sort(np.random.default_rng(seed).normal(size=(2, 3))))),
-    "argmax": lambda seed: ArgmaxRule(
-        edges=nested(np.sort(np.random.default_rng(seed).uniform(size=(2, 3))))
+def normal(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).normal(size=shape).tolist()
+
+
+RULES: dict[str, Callable[[int], Any]] = {
+    "mixture": lambda seed: MIXTURE.model_copy(update={"means": tuple(map(tuple, normal(seed, 3, 2)))}),
+    "max_affine": lambda seed: MaxAffineRule(
+        slopes=normal(seed, 4, 2), offsets=normal(seed + 1, 4), exponential=(True, False)
     ),
+    "table": lambda seed: TableRule.from_cells(
+        np.exp(normal(seed, 2)), np.array([[-2, 0], [0, 0], [0, 3], [1, -1]]), np.array([0, 1, 2, 0])
+    ),
+    "grid": lambda seed: GridRule(edges=np.sort(normal(seed, 2, 3)).tolist()),
+    "merged grid": lambda seed: GridRule(edges=np.sort(normal(seed, 2, 1)).tolist(), categories=(1, 0, 0, 2)),
+    "argmax": lambda seed: ArgmaxRule(edges=np.sort(normal(seed, 2, 3)).tolist()),
 }
 
 
@@ -378,6 +240,31 @@ def test_the_digest_tells_regions_apart():
     assert len(categorizer().digest) == 64
     assert categorizer().digest == renamed.digest != other.digest
     assert categorizer().digest != categorizer(-1.0).digest
+
+
+DIGESTS = {
+    "golden": (
+        lambda: Categorizer.load(GOLDEN),
+        "09e1ab0bda779e2c2d8b651a51111849f0ac73588692535ba7a67dcc7e76bc59",
+    ),
+    "grid": (
+        lambda: Categorizer(
+            features=Features.declare(["a", "b"]), rule=GridRule(edges=((0.5,), (-1.0, 1.0)))
+        ),
+        "6d9562e9ac9777c34ca0726a65034654ff399c04730acc073a430e80642ad87b",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "digest"), DIGESTS.values(), ids=DIGESTS)
+def test_a_digest_stays_what_it_was_when_rules_are_added(make, digest):
+    assert make().digest == digest
+
+
+def test_a_table_is_written_in_one_line(tmp_path):
+    rule = TableRule.from_cells(np.ones(1), np.arange(1000)[:, None], np.arange(1000) % 7)
+    Categorizer(features=Features.declare(["a"]), rule=rule).save(tmp_path / "categorizer.json")
+    assert (tmp_path / "categorizer.json").read_text(encoding="utf-8").count("\n") == 1
 
 
 def without(document: dict[str, Any], key: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Folds: fixed for ever by the identifier of an event, and nothing else."""
 
+import math
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortado.errors import ConfigError, InputError
-from cortado.folds import assign_folds, chosen_folds, entry_ids, fold_of, mix
+from cortado.folds import assign_folds, checked_ids, chosen_folds, content_ids, entry_ids, fold_of, mix
 
+anything = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=True)
+tables = st.lists(st.tuples(anything, anything), min_size=1, max_size=20).map(np.array)
 identifiers = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=50)
 
 # A later change of the hash would move events between training and held-out parts of finished analyses.
@@ -22,6 +25,7 @@ GOLDEN = {
     3: [1, 2, 1, 2, 0, 2],
     5: [0, 0, 0, 4, 1, 1],
 }
+CONTENT = [15019273331026289357, 5580079720296042945, 1266667432649725434]
 
 
 def chunk(start: int, stop: int, filename: str = "/data/a.root", dataset: str = "ggH") -> SimpleNamespace:
@@ -107,6 +111,69 @@ def test_entry_identifiers_are_unique():
         entry_ids(chunk(0, 1000, file, dataset)) for file in ("a.root", "b.root") for dataset in ("x", "y")
     ]
     assert len(np.unique(np.concatenate(many))) == 4000
+
+
+def test_content_identifiers_never_change():
+    values = np.array([[0.5, 1.5, 1.0], [-0.5, 1.5, 1.0], [0.0, math.nan, math.inf]])
+    assert content_ids(values).tolist() == CONTENT
+
+
+@given(values=tables, data=st.data())
+def test_content_identifiers_do_not_depend_on_the_other_events(values, data):
+    expected = content_ids(values)
+    order = np.array(data.draw(st.permutations(range(len(values)))))
+    some = order[: data.draw(st.integers(0, len(order)))]
+    assert np.array_equal(content_ids(values[some]), expected[some])
+
+
+@given(values=tables)
+def test_content_identifiers_differ_where_a_value_does(values):
+    rows = [tuple(None if math.isnan(v) else v for v in row) for row in values.tolist()]  # 0.0 == -0.0
+    assert len(set(content_ids(values).tolist())) == len(set(rows))
+
+
+def test_zeros_of_either_sign_and_all_nan_are_alike():
+    strange = np.array([0xFFF8000000000123, 0x7FF0000000000001], np.uint64).view(np.float64)
+    values = np.array([[0.0, math.nan], [-0.0, -math.nan], [-0.0, 0.0], [0.0, 0.0]])
+    values[2:, 1] = strange
+    assert len(np.unique(content_ids(values))) == 1
+
+
+def test_the_order_of_columns_counts():
+    assert content_ids(np.array([[1.0, 2.0]])) != content_ids(np.array([[2.0, 1.0]]))
+
+
+@pytest.mark.parametrize("n_folds", [2, 3, 5, 10])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("shape", ["normal", "uniform", "steps"])
+def test_folds_of_continuous_values_are_roughly_equal(n_folds, dtype, shape):
+    rng = np.random.default_rng(5)
+    n = 20_000
+    first = {"normal": rng.normal(size=n), "uniform": rng.uniform(size=n), "steps": np.arange(n) % 2000}[
+        shape
+    ]
+    values = np.column_stack([first, rng.normal(size=n)]).astype(dtype).astype(np.float64)
+    counts = np.bincount(assign_folds(content_ids(values), n_folds), minlength=n_folds)
+    chi2 = ((counts - n / n_folds) ** 2 / (n / n_folds)).sum()
+    assert chi2 < n_folds - 1 + 5 * np.sqrt(2 * n_folds)
+
+
+def test_folds_know_nothing_of_where_an_event_lies():
+    """In every slice of a feature each fold has its share: a hash, not a cut."""
+    values = np.random.default_rng(6).normal(size=(40_000, 2))
+    fold = assign_folds(content_ids(values), 2)
+    slices = np.digitize(values[:, 0], np.linspace(-2, 2, 20))
+    n = np.bincount(slices)
+    chi2 = (4 * (np.bincount(slices, weights=fold) - n / 2) ** 2 / n).sum()
+    assert abs(chi2 - len(n)) < 5 * np.sqrt(2 * len(n))
+
+
+def test_identifiers_are_called_what_the_caller_calls_them():
+    assert checked_ids([1, 2], 2).tolist() == [1, 2]
+    with pytest.raises(
+        InputError, match=r"^numbers must be one integer an event, shape \(3,\), got int64 of"
+    ):
+        checked_ids([1, 2], 3, "numbers")
 
 
 def test_one_fold_needs_no_identifiers():

@@ -6,6 +6,7 @@ from functools import reduce
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -338,6 +339,75 @@ def test_declared_missing_values_do_not_stretch_the_cells():
     assert sample.cells.count.sum() == 800
 
 
+FINE = [Identity(features=("x0", "x1"), width=(1e-9, 1e-9))]
+
+
+def folds_of(sample: Sample) -> dict[tuple[str, int, int], int]:
+    """The fold of each event of a sample whose cells hold one each."""
+    cells = sample.cells
+    assert np.all(cells.count == 1)
+    sources = [cells.sources[i] for i in cells.source]
+    return {(s.dataset, *key): s.fold for s, key in zip(sources, cells.key.tolist(), strict=True)}
+
+
+def some_rows(arrays, rng, share):
+    """A random share of the rows of each array, in random order."""
+    rows = {p: rng.permutation(len(w))[: int(share * len(w))] for p, (_, w) in arrays.items()}
+    return {p: (x[rows[p]], w[rows[p]]) for p, (x, w) in arrays.items()}, rows
+
+
+def two_processes(rng, n=1000):
+    return {p: (rng.normal(i, 1, (n, 2)), rng.normal(1, 0.1, n)) for i, p in enumerate(("bkg", "sig"))}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+@pytest.mark.parametrize("numbered", [False, True], ids=["content", "numbers"])
+@pytest.mark.parametrize("n_folds", [2, 3])
+def test_the_fold_of_an_event_depends_on_nothing_but_the_event(share, numbered, n_folds):
+    rng = np.random.default_rng(7)
+    arrays = two_processes(rng)
+    ids = {p: rng.integers(0, 2**63, len(w)) for p, (_, w) in arrays.items()} if numbered else None
+    expected = folds_of(Sample.from_arrays(arrays, FINE, n_folds=n_folds, event_ids=ids))
+    part, rows = some_rows(arrays, rng, share)
+    ids_of_part = {p: ids[p][rows[p]] for p in arrays} if ids else None
+    folds = folds_of(Sample.from_arrays(part, FINE, n_folds=n_folds, event_ids=ids_of_part))
+    assert len(folds) == share * 2000
+    assert folds == {event: expected[event] for event in folds}
+    alone = folds_of(Sample.from_arrays({"sig": part["sig"]}, FINE, n_folds=n_folds, event_ids=ids_of_part))
+    assert alone == {event: fold for event, fold in folds.items() if event[0] == "sig"}
+
+
+@pytest.mark.parametrize("n_folds", [2, 3, 7])
+def test_folds_of_arrays_are_roughly_equal(n_folds):
+    cells = Sample.from_arrays(two_processes(np.random.default_rng(8), 10_000), n_folds=n_folds).cells
+    counts = np.bincount(cells.source, weights=cells.count)  # of each process in each fold
+    assert len(counts) == 2 * n_folds
+    expected = 10_000 / n_folds
+    chi2 = ((counts - expected) ** 2 / expected).sum()
+    assert chi2 < 2 * (n_folds - 1) + 5 * np.sqrt(4 * n_folds)
+
+
+def test_equal_events_share_a_fold_whatever_their_process():
+    x, w = np.repeat([[0.5, -0.0]], 50, axis=0), np.ones(50)
+    sample = Sample.from_arrays({"p": (x, w), "q": (np.abs(x), w)}, FINE, n_folds=5)
+    assert len({s.fold for s in sample.cells.sources}) == 1
+
+
+def test_event_numbers_decide_the_fold():
+    rng = np.random.default_rng(9)
+    arrays = two_processes(rng, 50)
+    numbers: dict[str, npt.ArrayLike] = {
+        "bkg": np.arange(50),
+        "sig": np.arange(50, dtype=np.uint32),
+        "not used": [1],
+    }
+    sample = Sample.from_arrays(arrays, FINE, n_folds=3, event_ids=numbers)
+    features = sample.features
+    for process, (x, w) in arrays.items():
+        part = Sample.from_events(features, 3, Source(process), x, w, np.arange(50))
+        assert folds_of(part).items() <= folds_of(sample).items()
+
+
 X, W = np.arange(6.0).reshape(3, 2), np.ones(3)
 ERRORS = {
     "nothing": ({}, {}, InputError, "at least one process"),
@@ -353,6 +423,24 @@ ERRORS = {
     "zero": ({"p": (X, 0 * W)}, {}, InputError, "process 'p' has a total weight of 0;"),
     "kind": ({"p": (X, W)}, {"coordinates": "polar"}, InputError, "got 'polar'"),
     "no fold": ({"p": (X, W)}, {"n_folds": 0}, ConfigError, "n_folds must be at least 1, got 0"),
+    "no numbers": (
+        {"p": (X, W), "q": (X, W)},
+        {"event_ids": {"p": [1, 2, 3]}},
+        InputError,
+        r"^event_ids must have the event numbers of every process, got some of \['p'\] and none of 'q'$",
+    ),
+    "few numbers": (
+        {"p": (X, W)},
+        {"event_ids": {"p": [1, 2]}, "n_folds": 1},
+        InputError,
+        r"^event_ids\['p'\] must be one integer an event, shape \(3,\), got int64 of shape \(2,\)",
+    ),
+    "broken numbers": (
+        {"p": (X, W)},
+        {"event_ids": {"p": [1.0, 2.0, 3.0]}},
+        InputError,
+        r"^event_ids\['p'\] must be one integer an event, shape \(3,\), got float64",
+    ),
     "far away": (
         {"p": (np.array([[1.0], [1e300]]), W[:2])},
         {"coordinates": [{"kind": "identity", "features": ["x0"], "width": [1e-3]}]},

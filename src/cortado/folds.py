@@ -1,6 +1,8 @@
 """Folds: a stable, pseudo-random split of events into training and held-out parts.
 
-The fold of an event depends on its identifier alone, never on the order in which events are read.
+The fold of an event depends on its identifier alone, never on the order in which events are read. Where an
+event carries no number, the identifier comes from the place in its file (:func:`entry_ids`) or from its own
+values (:func:`content_ids`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy.typing as npt
 from cortado.errors import ConfigError, InputError
 
 UInt64s = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
 
 
 def mix(values: UInt64s) -> UInt64s:
@@ -46,6 +49,19 @@ def entry_ids(events: Any) -> UInt64s:
     return mix(entries ^ np.frombuffer(digest[:8], dtype="<u8")[0])
 
 
+def content_ids(values: Floats) -> UInt64s:
+    """Identifiers (n,) for events known by nothing but their values (n, C).
+
+    A hash of the bits of each value in turn, so that neither the other events nor their order matter. Equal
+    events have equal identifiers; 0 equals −0 here, and NaN equals NaN.
+    """
+    identifiers = np.zeros(len(values), np.uint64)
+    for column in values.T:
+        canonical = np.where(np.isnan(column), np.nan, column) + 0.0  # −0 + 0 is 0
+        identifiers = mix(identifiers ^ canonical.view(np.uint64))
+    return identifiers
+
+
 def chosen_folds(folds: Collection[int] | None, n_folds: int) -> frozenset[int]:
     """The folds meant by ``folds``: all of them for None. Raises ``ConfigError`` if one does not exist."""
     chosen = frozenset(range(n_folds) if folds is None else folds)
@@ -66,7 +82,14 @@ def fold_of(event_id: npt.ArrayLike | None, n_events: int, n_folds: int) -> npt.
             "event_id is needed to assign events to folds: pass the event number, "
             "or cortado.columnar.entry_ids(events), under the same selection as the features"
         )
-    rule = f"event_id must be one integer an event, shape ({n_events},)"
+    return assign_folds(checked_ids(event_id, n_events), n_folds)
+
+
+def checked_ids(
+    event_id: npt.ArrayLike, n_events: int, what: str = "event_id"
+) -> npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]:
+    """Identifiers as an array of integers (n,); else ``InputError``, in which they are called ``what``."""
+    rule = f"{what} must be one integer an event, shape ({n_events},)"
     try:
         identifiers = np.asanyarray(event_id)
     except ValueError as error:  # an awkward array with None in it
@@ -75,4 +98,4 @@ def fold_of(event_id: npt.ArrayLike | None, n_events: int, n_folds: int) -> npt.
         raise InputError(f"{rule}, got {np.ma.getmaskarray(identifiers).sum()} masked values")
     if identifiers.shape != (n_events,) or identifiers.dtype.kind not in "iu":
         raise InputError(f"{rule}, got {identifiers.dtype} of shape {identifiers.shape}")
-    return assign_folds(identifiers, n_folds)
+    return np.asarray(identifiers)

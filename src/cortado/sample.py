@@ -16,7 +16,7 @@ from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError
 from cortado.events import clean, missing_events, refuse_invalid
-from cortado.folds import chosen_folds, fold_of
+from cortado.folds import checked_ids, chosen_folds, content_ids, fold_of
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
 
@@ -149,16 +149,20 @@ class Sample:
         names: Sequence[str] | None = None,
         missing: Mapping[str, float] | None = None,
         n_folds: int = 2,
+        event_ids: Mapping[str, npt.ArrayLike] | None = None,
     ) -> Sample:
         """A sample straight from arrays in memory: per process features (n, D) and weights (n,).
 
-        Weights are complete (Σw is the expected yield). Folds come from the position of an event in its
-        array.
+        Weights are complete (Σw is the expected yield). Folds come from ``event_ids``, per process the event
+        numbers (n,), which different processes may share. Without them folds come from the event itself, its
+        features and weight, never from its row: equal events share a fold, and other weights make other
+        folds.
 
         Raises
         ------
         InputError
-            If an array has the wrong shape, a feature is not finite, or a process has no events.
+            If an array has the wrong shape, a feature is not finite, a process has no events, or event
+            numbers are absent for a process or not one integer an event.
         """
         if not processes:
             raise InputError("from_arrays needs at least one process, got an empty mapping")
@@ -183,7 +187,7 @@ class Sample:
         features = features.with_widths_from(together[~missing_events(features, together)])
         sample = cls.empty(features, n_folds)
         for process, (x, w) in arrays.items():
-            event_id = np.arange(len(w), dtype=np.uint64)
+            event_id = _identifiers(process, x, w, event_ids)
             sample = sample + cls.from_events(features, n_folds, Source(process), x, w, event_id)
         return sample.checked(arrays).without_negative_processes()
 
@@ -335,6 +339,20 @@ class Sample:
             Counter({(d, f): n for d, f, n in header["invalid"]}),
             Counter(dict(header["missing"])),
         )
+
+
+def _identifiers(
+    process: str, x: Floats, w: Floats, event_ids: Mapping[str, npt.ArrayLike] | None
+) -> npt.NDArray[Any]:
+    """(n,) the event numbers of a process; where none are given, hashes of its features and weights."""
+    if event_ids is None:
+        return content_ids(np.column_stack([x, w]))
+    if process not in event_ids:
+        raise InputError(
+            f"event_ids must have the event numbers of every process, got some of {sorted(event_ids)} "
+            f"and none of {process!r}"
+        )
+    return checked_ids(event_ids[process], len(w), f"event_ids[{process!r}]")
 
 
 def _to_24_bits(values: Floats) -> Floats:

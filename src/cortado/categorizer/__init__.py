@@ -2,7 +2,14 @@
 
 from cortado.categorizer.baselines import argmax_projections, equidistant
 from cortado.categorizer.categorizer import UNCATEGORISED, Categorizer, Training
-from cortado.categorizer.rules import ArgmaxRule, GaussianMixtureRule, GridRule
+from cortado.categorizer.rules import (
+    ArgmaxRule,
+    GaussianMixtureRule,
+    GridRule,
+    Intervals,
+    MaxAffineRule,
+    TableRule,
+)
 
 __all__ = [
     "UNCATEGORISED",
@@ -10,6 +17,9 @@ __all__ = [
     "Categorizer",
     "GaussianMixtureRule",
     "GridRule",
+    "Intervals",
+    "MaxAffineRule",
+    "TableRule",
     "Training",
     "argmax_projections",
     "equidistant",

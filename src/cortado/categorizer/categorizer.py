@@ -11,13 +11,14 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cortado._version import __version__
-from cortado.categorizer.rules import Rule
+from cortado.categorizer.rules import Intervals, Rule, TableRule
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError, sentences
 from cortado.events import feature_array, missing_events
 from cortado.files import write_text
 
 UNCATEGORISED = -1
+_LARGEST = np.finfo(np.float64).max
 
 
 class Training(BaseModel):
@@ -108,6 +109,21 @@ class Categorizer(BaseModel):
         category[usable] = self.rule.assign(self.features.forward(x[usable]))
         return category
 
+    def boundaries(self) -> Intervals:
+        """The categories of a single feature as intervals, with exact boundaries in the unit of the feature.
+
+        Two softmax scores make one coordinate; as they sum to 1, boundaries in the first of them say it all.
+        Those that no score reaches, as its floor bounds the coordinate, are left out. Raises ``ConfigError``
+        if there is more than one coordinate.
+        """
+        found = self.rule.boundaries()
+        first = self.features.columns(self.features.coordinates[0])[0]
+        ends = self.features.inverse(_LARGEST * np.array([[-1.0], [1.0]]))
+        low, high = self.features.forward(ends)[:, 0]
+        reached = found.within(low, high)
+        edges = self.features.inverse(reached.edges[:, None])[:, first]
+        return Intervals.joined(edges, reached.categories)
+
     @property
     def digest(self) -> str:
         """A hash of what decides the category of an event."""
@@ -115,8 +131,9 @@ class Categorizer(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Write the categorizer as JSON, whole or not at all."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        """Write the categorizer as JSON, whole or not at all; a table in one line, as it has many numbers."""
+        indent = None if isinstance(self.rule, TableRule) else 1
+        write_text(path, self.model_dump_json(indent=indent) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Categorizer:

@@ -1,6 +1,7 @@
 """Objectives: functions of yields only; terms add."""
 
 from cortado.objectives.asimov import Asimov, squared_significance
+from cortado.objectives.bootstrap import Overtraining, bootstrap, overtraining
 from cortado.objectives.floors import MaxRelativeUncertainty, MinBackground, MinEffectiveEvents, MinEvents
 from cortado.objectives.scale import Scale
 from cortado.objectives.terms import Floor, Objective, Term, as_objective
@@ -15,11 +16,14 @@ __all__ = [
     "MinEffectiveEvents",
     "MinEvents",
     "Objective",
+    "Overtraining",
     "Scale",
     "Term",
     "Yields",
     "array_namespace",
     "as_objective",
+    "bootstrap",
+    "overtraining",
     "simulation_uncertainty",
     "squared_significance",
 ]
