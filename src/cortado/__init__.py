@@ -27,8 +27,8 @@ from cortado.sample import Sample
 from cortado.templates import Templates
 
 if TYPE_CHECKING:
-    from cortado.models import GaussianMixture
-    from cortado.training import FitResult, fit
+    from cortado.models import GaussianMixture, MaxAffine, Model, SigmoidCuts
+    from cortado.training import FitResult, TrainingWarning, fit
 
 __all__ = [
     "Asimov",
@@ -40,16 +40,20 @@ __all__ = [
     "FitResult",
     "GaussianMixture",
     "InputError",
+    "MaxAffine",
     "MaxRelativeUncertainty",
     "MinBackground",
     "MinEffectiveEvents",
     "MinEvents",
+    "Model",
     "Normalisation",
     "OutputError",
     "Sample",
+    "SigmoidCuts",
     "TemplateFiller",
     "Templates",
     "TrainingError",
+    "TrainingWarning",
     "Yields",
     "__version__",
     "entry_ids",
@@ -61,6 +65,10 @@ __all__ = [
 _NEED_TENSORFLOW = {
     "FitResult": "cortado.training",
     "GaussianMixture": "cortado.models",
+    "MaxAffine": "cortado.models",
+    "Model": "cortado.models",
+    "SigmoidCuts": "cortado.models",
+    "TrainingWarning": "cortado.training",
     "fit": "cortado.training",
 }
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cortado.categorizer.rules import GaussianMixtureRule
 from cortado.errors import ConfigError
+from cortado.models.model import LateModel, over_processes, tempered
+from cortado.models.ranges import checked_ranges, one_a_coordinate
+from cortado.models.start import Start
 from cortado.models.tensorflow import bijectors, distributions, tf
 from cortado.sample import Points
 
@@ -16,83 +20,129 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _LEAST_VARIANCE = 0.05  # of a component at the start, in units of the sample's variance
+_INSIDE = 1e-3  # how far inside of their bounds means begin, as a fraction of the range
 
 
-class GaussianMixture:
+class GaussianMixture(LateModel):
     """K Gaussians in d coordinates; memberships are softmax(sharpness · (log π_k + log N_k)).
 
     The method of arXiv:2601.07756. Parameters live in standardised coordinates z = (u − location) / scale,
-    fixed by :meth:`initialise`, so that steps of one size suit every feature.
+    fixed when a training begins, so that steps of one size and components of one width suit every feature.
 
     Parameters
     ----------
     n_categories
         Number K ≥ 2 of components.
+    means
+        Where means may be: anywhere (None), on the "simplex" (all ≥ 0, sum ≤ 1: for softmax scores in
+        identity coordinates), or in one range (low, high) for each coordinate. With ranges the unit ``scale``
+        is that of a uniform distribution over them.
+    damping
+        Factor from 0 to 1 on the off-diagonal entries of the triangular factors of the covariances: 0 makes
+        the components parallel to the axes.
     """
 
-    def __init__(self, n_categories: int) -> None:
-        if n_categories < 2:
-            raise ConfigError(f"n_categories must be at least 2, got {n_categories}")
-        self.n_categories = n_categories
+    def __init__(
+        self,
+        n_categories: int,
+        *,
+        means: Literal["simplex"] | Sequence[tuple[float, float]] | None = None,
+        damping: float = 1.0,
+    ) -> None:
+        super().__init__(n_categories)
+        if isinstance(means, str) and means != "simplex":
+            raise ConfigError(f"means must be None, 'simplex' or one range a coordinate, got {means!r}")
+        if not 0 <= damping <= 1:
+            raise ConfigError(f"damping must be from 0 to 1, got {damping}")
+        self._bounds = means if means is None or isinstance(means, str) else checked_ranges("means", means)
+        self._damping = float(damping)
         self._tril = bijectors.FillScaleTriL(diag_bijector=bijectors.Exp(), diag_shift=None)
-        self._variables: dict[str, Any] = {}
 
-    def initialise(self, points: Points, category: Integers, importance: Floats) -> None:
-        """Start near a partition: components with the mean and covariance of their points, by importance.
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The arguments that make a model like this one."""
+        return {"n_categories": self.n_categories, "means": self._bounds, "damping": self._damping}
 
-        ``category`` (n,) and ``importance`` (n,) ≥ 0, of every point.
-        """
-        mass = np.maximum(points.mass, 1e-12 * points.mass.max())
-        location = np.average(points.place, axis=0, weights=mass)
-        scale = np.sqrt(np.average((points.place - location) ** 2, axis=0, weights=mass))
-        scale = np.where(scale > 0, scale, 1.0)
-        z = (points.place - location) / scale
-        means, trils = [], []
+    def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
+        k, d = self.n_categories, len(state["location"])
+        return {
+            "location": (d,),
+            "scale": (d,),
+            "logits": (k,),
+            "means": (k, d),
+            "factors": (k, d * (d + 1) // 2),
+        }
+
+    def initialise(self, start: Start) -> bool:
+        """Components with the mean and covariance of the categories' points, by importance."""
+        location, scale = self._location_and_scale(start)
+        z = (start.points.place - location) / scale
+        means, factors = [], []
         for k in range(self.n_categories):
-            weight = np.where(category == k, importance, 0.0)
-            weight = weight if weight.sum() > 0 else importance
+            weight = np.where(start.category == k, start.importance, 0.0)
+            weight = weight if weight.sum() > 0 else start.importance
             mean = np.average(z, axis=0, weights=weight)
             covariance = np.einsum("n,ni,nj->ij", weight / weight.sum(), z - mean, z - mean)
             means.append(mean)
-            trils.append(np.linalg.cholesky(covariance + _LEAST_VARIANCE * np.eye(z.shape[1])))
-        raw_scale = self._tril.inverse(tf.constant(np.array(trils), tf.float64))
-        self._assign(location, scale, np.zeros(self.n_categories), np.array(means), np.asarray(raw_scale))
+            factors.append(np.linalg.cholesky(covariance + _LEAST_VARIANCE * np.eye(z.shape[1])))
+        state = {
+            "location": location,
+            "scale": scale,
+            "logits": np.zeros(self.n_categories),
+            "means": self._raw_means(np.array(means) * scale + location, location, scale),
+            "factors": np.asarray(self._tril.inverse(tf.constant(self._undamped(np.array(factors))))),
+        }
+        self.restore(state)
+        return True
 
-    def _assign(self, *values: Floats) -> None:
-        if not self._variables:
-            names = ("location", "scale", "logits", "means", "raw_scale")
-            self._variables = {
-                name: tf.Variable(value, dtype=tf.float64, name=name, trainable=name in names[2:])
-                for name, value in zip(names, values, strict=True)
-            }
-        for variable, value in zip(self._variables.values(), values, strict=True):
-            variable.assign(value)
+    def _location_and_scale(self, start: Start) -> tuple[Floats, Floats]:
+        if not isinstance(self._bounds, tuple):
+            return start.location_and_scale()
+        low, high = one_a_coordinate("means", self._bounds, start.points.features).T
+        return (low + high) / 2, (high - low) / np.sqrt(12)
 
-    @property
-    def location(self) -> Floats:
-        """(d,) place in coordinates that the parameters are measured from."""
-        return np.asarray(self._variables["location"])
+    def _raw_means(self, means: Floats, location: Floats, scale: Floats) -> Floats:
+        """The unconstrained values of means (K, d) in coordinates."""
+        if self._bounds is None:
+            return (means - location) / scale
+        if self._bounds == "simplex":
+            shares = np.clip(np.column_stack([means, 1 - means.sum(axis=1)]), _INSIDE, None)
+            logs = np.log(shares)
+            return logs[:, :-1] - logs[:, -1:]
+        low, high = np.array(self._bounds).T
+        share = np.clip((means - low) / (high - low), _INSIDE, 1 - _INSIDE)
+        return np.log(share / (1 - share))
 
-    @property
-    def scale(self) -> Floats:
-        """(d,) unit of the parameters along each coordinate."""
-        return np.asarray(self._variables["scale"])
+    def _means(self) -> Any:
+        """(K, d) means in standardised coordinates."""
+        raw = self._value("means")
+        if self._bounds is None:
+            return raw
+        if self._bounds == "simplex":
+            means = tf.nn.softmax(tf.concat([raw, tf.zeros_like(raw[:, :1])], axis=1), axis=1)[:, :-1]
+        else:
+            low, high = (tf.constant(edge, tf.float64) for edge in np.array(self._bounds).T)
+            means = low + (high - low) * tf.sigmoid(raw)
+        return (means - self._value("location")) / self._value("scale")
 
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """The TensorFlow variables that a fit changes."""
-        return [v for v in self._variables.values() if v.trainable]
+    def _undamped(self, tril: Floats) -> Floats:
+        diagonal = np.einsum("kii->ki", tril)
+        off = tril - np.einsum("ki,ij->kij", diagonal, np.eye(tril.shape[1]))
+        return tril + off * (1 / self._damping - 1) if self._damping else tril
 
     def _parameters(self) -> tuple[Any, Any, Any]:
         """Logits (K,), means (K, d) and triangular factors of the covariances (K, d, d), standardised."""
-        values = self._variables
-        return values["logits"], values["means"], self._tril.forward(values["raw_scale"])
+        tril = self._tril.forward(self._value("factors"))
+        damped = self._damping * tril + (1 - self._damping) * tf.linalg.diag(tf.linalg.diag_part(tril))
+        return self._value("logits"), self._means(), damped
 
     def distribution(self) -> Any:
-        """The mixture as a TensorFlow Probability distribution over standardised coordinates."""
+        """The mixture as a TensorFlow Probability distribution over the coordinates: log_prob, sample …"""
         logits, means, tril = self._parameters()
+        location, scale = self._value("location"), self._value("scale")
         return distributions.MixtureSameFamily(
-            distributions.Categorical(logits=logits), distributions.MultivariateNormalTriL(means, tril)
+            distributions.Categorical(logits=logits),
+            distributions.MultivariateNormalTriL(means * scale + location, tril * scale[:, None]),
         )
 
     def log_densities(self, u: Any) -> Any:
@@ -100,7 +150,7 @@ class GaussianMixture:
 
         With Σ⁻¹ = P, log N = −½ zᵀPz + zᵀPμ − ½ μᵀPμ − log det L, linear in (1, z, z zᵀ): one matrix product.
         """
-        z = (u - self._variables["location"]) / self._variables["scale"]
+        z = (u - self._value("location")) / self._value("scale")
         n_dimensions = z.shape[1]
         logits, means, tril = self._parameters()
         identity = tf.eye(n_dimensions, batch_shape=[self.n_categories], dtype=tf.float64)
@@ -121,18 +171,27 @@ class GaussianMixture:
         )
         return features @ coefficients
 
-    def memberships(self, u: Any, sharpness: Any) -> Any:
-        """(n, K) memberships at coordinates u (n, d), rows sum to 1; ``sharpness`` is 1/temperature."""
-        return tf.nn.softmax(self.log_densities(u) * sharpness, axis=1)
+    def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
+        """(n, K) memberships at coordinates u (n, d), or per process for a mapping; rows sum to 1."""
+        return over_processes(lambda values: tempered(self.log_densities(values), sharpness), u)
 
-    def freeze(self) -> GaussianMixtureRule:
-        """The hard limit as a rule in the sample's coordinates."""
+    def _categories(self, u: Floats) -> Integers:
+        return self.parameters().assign(u)
+
+    def freeze(self, points: Points) -> GaussianMixtureRule:
+        """The hard limit: :meth:`parameters`."""
+        del points
+        return self.parameters()
+
+    def parameters(self) -> GaussianMixtureRule:
+        """Weights (sum 1), means and covariances in the sample's coordinates."""
         logits, means, standard_tril = (np.asarray(p) for p in self._parameters())
-        tril = standard_tril * self.scale[:, None]
+        location, scale = np.asarray(self._value("location")), np.asarray(self._value("scale"))
+        tril = standard_tril * scale[:, None]
         weights = np.asarray(tf.nn.softmax(logits))
         covariances = tril @ np.swapaxes(tril, 1, 2)
         return GaussianMixtureRule(
             weights=tuple(map(float, weights / weights.sum())),
-            means=tuple(tuple(map(float, m)) for m in means * self.scale + self.location),
+            means=tuple(tuple(map(float, m)) for m in means * scale + location),
             covariances=tuple(tuple(tuple(map(float, r)) for r in c) for c in covariances),
         )

@@ -103,10 +103,14 @@ class Objective:
         """The sum of the terms."""
         return self.soft(yields, 1.0)
 
-    def soft(self, yields: Yields, strength: Any) -> Any:
-        """The sum of the terms, with ``strength`` (a number or a scalar tensor) as a factor on all floors."""
+    def soft(self, yields: Yields, strength: Any, floored: Yields | None = None) -> Any:
+        """The sum of the terms, with ``strength`` (a number or a scalar tensor) as a factor on all floors.
+
+        The floors are those of the yields ``floored``, where they are given.
+        """
         prepared = self.prepared(yields)
-        return _sum(self.merits, prepared) + strength * _sum(self.floors, prepared)
+        held = prepared if floored is None else self.prepared(floored)
+        return _sum(self.merits, prepared) + strength * _sum(self.floors, held)
 
     def value(self, yields: Yields) -> float:
         """The objective without its floors, of hard categories: what is quoted."""

@@ -1,6 +1,20 @@
 """Training: the loop, its schedules, and what it returns. Imports TensorFlow."""
 
-from cortado.training.fit import FitResult, Model, fit
-from cortado.training.schedules import Cosine, Exponential
+from cortado.training.fit import FitResult, fit
+from cortado.training.history import Step, bias
+from cortado.training.run import TrainingWarning
+from cortado.training.schedules import Constant, Cosine, Exponential, Joined, Linear, Schedule
 
-__all__ = ["Cosine", "Exponential", "FitResult", "Model", "fit"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "FitResult",
+    "Joined",
+    "Linear",
+    "Schedule",
+    "Step",
+    "TrainingWarning",
+    "bias",
+    "fit",
+]

@@ -1,62 +1,29 @@
-"""The training loop: gradient ascent of an objective of soft yields, while the categories are made hard."""
+"""The training: gradient ascent from several starts; the best hard categories met on the way are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from pathlib import Path
+from typing import Any, Literal
 
 from cortado.categorizer import Categorizer, Training
-from cortado.categorizer.rules import ModelRule
-from cortado.errors import ConfigError, TrainingError
-from cortado.models.tensorflow import keras, tf
-from cortado.objectives import Objective, Yields, as_objective
+from cortado.errors import ConfigError
+from cortado.models import Model
+from cortado.models.tensorflow import keras
+from cortado.objectives import Objective, Overtraining, Yields, as_objective, overtraining
 from cortado.report import combination, fit_rows, significance_table, to_text
 from cortado.sample import Points, Sample
+from cortado.training.checkpoint import Checkpoint
+from cortado.training.history import Step
 from cortado.training.order import ordered_rule
-from cortado.training.schedules import Cosine, Exponential
-from cortado.training.starts import Start, partition_start
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-_IMITATION_STEPS, _IMITATION_RATE = 150, 0.05
-_LEAST_MEMBERSHIP = 1e-30
+from cortado.training.plan import Plan
+from cortado.training.run import Run, TrainingWarning
+from cortado.training.schedules import Constant, Exponential, Schedule
 
 Progress = Callable[[int, int, float | None], None]
-
-
-class Model(Protocol):
-    """What :func:`fit` needs of a model."""
-
-    n_categories: int
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """Variables to change."""
-
-    def initialise(self, points: Points, category: Integers, importance: Floats) -> None:
-        """A start near a partition of points: their category (n,), and how much each matters (n,)."""
-
-    def memberships(self, u: Any, sharpness: Any) -> Any:
-        """(n, K) soft category memberships at coordinates u (n, d)."""
-
-    def freeze(self) -> ModelRule:
-        """The hard limit."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the history holds of one step: soft objective, hard objective, whether the floors are met."""
-
-    start: int
-    step: int
-    temperature: float
-    soft: float
-    hard: float
-    shortfall: float
+Callback = Callable[[Step], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,36 +31,21 @@ class FitResult:
     """Categories learned from a sample.
 
     ``training`` and ``held_out`` are yields of the hard categories on the cells of these folds, scaled to the
-    full luminosity; ``held_out`` is None where no fold was held out.
+    full luminosity. ``overtraining`` compares the objective on the two; where no fold was held out, both are
+    None. ``history`` is what was found at every evaluation.
     """
 
     categorizer: Categorizer
     objective: Objective
     training: Yields
     held_out: Yields | None
+    overtraining: Overtraining | None
     history: tuple[Step, ...] = field(repr=False)
 
     def __str__(self) -> str:
         rows = fit_rows(self.training, self.held_out, self.objective)
         title = f"{self.categorizer.n_categories} categories"
         return to_text(significance_table(rows, title, combination(self.objective)))
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """Hard categories, and what they are worth."""
-
-    rule: ModelRule
-    value: float
-    shortfall: float
-
-    def better_than(self, other: _State | None) -> bool:
-        """Meeting the floors comes first, then the objective."""
-        if other is None:
-            return True
-        if not np.isfinite(self.value):
-            return False
-        return (-self.shortfall, self.value) > (-other.shortfall, other.value)
 
 
 def fit(
@@ -103,17 +55,24 @@ def fit(
     *,
     seed: int = 0,
     held_out: Sequence[int] | None = None,
-    steps: int = 300,
+    steps: int = 600,
     starts: int = 4,
-    learning_rate: Callable[[float], float] = Cosine(0.05, 0.005),
-    temperature: Callable[[float], float] = Exponential(1.0, 0.05),
-    evaluate_every: int = 10,
-    max_cells: int = 10_000,
+    initialisation: Literal["partition", "random"] = "partition",
+    smoothing: bool = True,
+    optimizer: keras.optimizers.Optimizer | None = None,
+    learning_rate: Schedule | None = Exponential(0.03, 0.001),
+    temperature: Schedule = Exponential(1.0, 0.05),
+    penalty: Schedule = Constant(1.0),
+    evaluate_every: int = 20,
+    patience: int | None = None,
+    max_cells: int = 16_000,
+    callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
+    checkpoint: str | Path | None = None,
 ) -> FitResult:
     """Learn categories of ``sample`` that maximise ``objective``.
 
-    The optimiser sees soft yields, at a temperature that falls from step to step; what is kept is the state
+    The optimizer sees soft yields, at a temperature that falls from step to step; what is kept is the state
     whose *hard* categories are best on the training folds, over all steps and starts. A category that misses
     a floor is dropped, and its region falls to its neighbours.
 
@@ -130,36 +89,75 @@ def fit(
     held_out
         Folds kept out of the training; by default the last of several.
     steps, starts
-        Gradient steps from each of several starts, hard partitions of the cells from random beginnings.
-    learning_rate, temperature
-        Functions of the progress 0 … 1.
+        Gradient steps from each of several starts.
+    initialisation
+        Starts are "partition"s of the cells that are good for the objective, found from random beginnings (in
+        one dimension the exact optimum is the first, where there is one), or "random" ones.
+    smoothing
+        Whether gradient steps see the cells with smooth shares of the processes, where a regression describes
+        them well enough (:mod:`cortado.training.smoothing`), so that categories do not follow fluctuations.
+        With a single coordinate there is little to follow, and nothing is smoothed.
+    optimizer
+        Any Keras optimizer; a copy of it is used. Adam by default.
+    learning_rate, temperature, penalty
+        Functions of the progress 0 … 1. Without ``learning_rate`` the optimizer's own is used. ``penalty`` is
+        a factor on the strength of the floors while training.
     evaluate_every
         Hard categories are evaluated every so many steps, on the sample's own cells.
+    patience
+        A start ends after so many evaluations without a better result of its own; by default never.
     max_cells
         For the gradient steps the cells are doubled in size until there are at most so many.
+    callbacks
+        Each is called with the :class:`Step` of every evaluation; a start ends if one of them returns true.
     progress
         Called with (steps done, steps in all, best hard objective so far or None).
+    checkpoint
+        A file in which the training is kept after every evaluation. If it exists, the training goes on from
+        there, to the same result.
 
     Raises
     ------
     ConfigError
-        If an argument breaks a rule, or the signals are not among the processes.
+        If an argument breaks a rule, the signals are not among the processes, or the checkpoint is that of
+        another training.
     TrainingError
         If no state has a finite objective, or the floors leave fewer than two categories.
+
+    Warns
+    -----
+    TrainingWarning
+        If a start diverges, or the objective on the training folds exceeds that on the held-out ones by more
+        than three standard deviations.
     """
     goal = as_objective(objective)
     folds, left_out = _split_folds(sample.n_folds, held_out)
-    plan = _Plan(steps, starts, learning_rate, temperature, evaluate_every, max_cells)
+    plan = Plan(
+        seed,
+        steps,
+        starts,
+        initialisation,
+        smoothing,
+        learning_rate,
+        temperature,
+        penalty,
+        evaluate_every,
+        patience,
+        max_cells,
+    )
     points = sample.points(folds)
-    _check_signals(goal, points, model.n_categories)
-    history: list[Step] = []
-    best: _State | None = None
-    for step, state in _train(model, points, goal, plan, seed):
-        history.append(step)
-        best = state if state.better_than(best) else best
+    _check(goal, points, model)
+    run = Run(model, points, goal, plan, optimizer or keras.optimizers.Adam())
+    kept = Checkpoint(checkpoint, run.description) if checkpoint else None
+    for start, step in run.evaluations(kept):
+        for callback in callbacks:
+            if callback(step):
+                run.end_start()
         if progress:
-            progress(step.start * steps + step.step + 1, starts * steps, best.value if best else None)
-    rule = ordered_rule(_usable(best, points, goal).rule, points, goal)
+            best = run.best.value if run.best else None
+            progress(start * steps + step.step + 1, starts * steps, best)
+    state = run.usable()
+    rule = state.rule if goal.per_category else ordered_rule(state.rule, points, goal)
     training = points.yields(rule.assign(points.place), rule.n_categories)
     record = Training(
         signals=goal.signals,
@@ -170,64 +168,28 @@ def fit(
         objective=goal.value(training),
     )
     categorizer = Categorizer(features=sample.features, rule=rule, training=record)
-    aside = sample.points(left_out) if left_out else None
-    held = aside.yields(rule.assign(aside.place), rule.n_categories) if aside else None
-    return FitResult(categorizer, goal, training, held, tuple(history))
+    held = _held_out_yields(sample, left_out, categorizer)
+    compared = overtraining(goal.value, training, held, seed=seed) if held else None
+    if compared and compared.is_significant:
+        warnings.warn(_overtrained(compared), TrainingWarning, stacklevel=2)
+    return FitResult(categorizer, goal, training, held, compared, tuple(run.history))
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How to train; every number is at least 1."""
-
-    steps: int
-    starts: int
-    learning_rate: Callable[[float], float]
-    temperature: Callable[[float], float]
-    evaluate_every: int
-    max_cells: int
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "starts", "evaluate_every", "max_cells"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+def _overtrained(compared: Overtraining) -> str:
+    return (
+        "the objective on the training folds exceeds that on the held-out ones by "
+        f"{compared.difference:.4g}, "
+        f"{compared.significance:.1f} standard deviations: the categories follow fluctuations of the "
+        "simulation; ask for fewer of them, or for higher floors"
+    )
 
 
-def _train(
-    model: Model, points: Points, goal: Objective, plan: _Plan, seed: int
-) -> Iterator[tuple[Step, _State]]:
-    """Train from every start, and give the hard categories every so many steps."""
-    coarse = points.coarsened(plan.max_cells)
-    trainer: _Trainer | None = None
-    for start, generator in enumerate(np.random.default_rng(seed).spawn(plan.starts)):
-        beginning = partition_start(coarse, goal, model.n_categories, generator)
-        model.initialise(beginning.points, beginning.category, beginning.importance)
-        trainer = trainer or _Trainer(model, coarse, goal)
-        trainer.imitate(beginning)
-        for step in range(plan.steps):
-            progress = step / max(plan.steps - 1, 1)
-            temperature = plan.temperature(progress)
-            soft = trainer.step(temperature, plan.learning_rate(progress))
-            if not np.isfinite(soft):
-                break  # diverged; what was found before stays
-            if step % plan.evaluate_every == plan.evaluate_every - 1 or step == plan.steps - 1:
-                state = _evaluate(model, points, goal)
-                if state is not None:
-                    yield Step(start, step, temperature, soft, state.value, state.shortfall), state
-
-
-def _usable(best: _State | None, points: Points, goal: Objective) -> _State:
-    """The best state, if it has categories that meet the floors; else ``TrainingError``."""
-    if best is None:
-        raise TrainingError("the objective was not finite in any start; check the weights of the sample")
-    if best.shortfall or best.rule.n_categories < 2:
-        background = [p for p, name in enumerate(points.processes) if name not in goal.signals]
-        floors = ", ".join(map(str, goal.floors))
-        raise TrainingError(
-            f"no two categories were found that both meet {floors}: the training folds hold an expected "
-            f"background {points.sumw[background].sum():.4g} from {points.count[background].sum()} events; "
-            "lower the floors or simulate more events"
-        )
-    return best
+def _held_out_yields(sample: Sample, folds: Sequence[int], categorizer: Categorizer) -> Yields | None:
+    """Yields of the hard categories in these folds; None without folds or events in them."""
+    points = sample.points(folds) if folds else None
+    if points is None or not len(points.place):
+        return None
+    return points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
 
 
 def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int], list[int]]:
@@ -240,7 +202,9 @@ def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int
     return folds, left_out
 
 
-def _check_signals(goal: Objective, points: Points, n_categories: int) -> None:
+def _check(goal: Objective, points: Points, model: Model) -> None:
+    if not isinstance(model, Model):
+        raise ConfigError(f"model must derive from cortado.Model, got {type(model).__name__}")
     if goal.floors and not goal.signals:
         raise ConfigError("floors are on the background, so a term of the objective must name the signals")
     for name in goal.signals:
@@ -249,77 +213,9 @@ def _check_signals(goal: Objective, points: Points, n_categories: int) -> None:
         total = points.sumw[points.processes.index(name)].sum()
         if not total > 0:
             raise ConfigError(f"signal {name!r} has a total weight of {total:.6g} in the training folds")
-    if len(points.place) < n_categories:
+    if set(points.processes) <= set(goal.signals):
+        raise ConfigError(f"every process is a signal ({list(points.processes)}); one must be background")
+    if len(points.place) < model.n_categories:
         raise ConfigError(
-            f"{n_categories} categories need as many cells, the training folds have {len(points.place)}"
+            f"{model.n_categories} categories need as many cells, the training folds have {len(points.place)}"
         )
-
-
-def _evaluate(model: Model, points: Points, goal: Objective) -> _State | None:
-    """The hard categories without those that miss a floor; None where the model has no valid hard limit."""
-    try:
-        rule = model.freeze()
-    except ValueError:
-        return None
-    while True:
-        yields = points.yields(rule.assign(points.place), rule.n_categories)
-        shortfall = goal.shortfall(yields)
-        if not shortfall.any() or rule.n_categories == 1:
-            return _State(rule, goal.value(yields), float(shortfall.sum()))
-        rule = rule.without(int(np.argmax(shortfall)))
-
-
-class _Trainer:
-    """The traced step. Temperature and learning rate are tensors: a schedule reaches the graph."""
-
-    def __init__(self, model: Model, points: Points, goal: Objective) -> None:
-        self._model, self._goal = model, goal
-        self._place = tf.constant(points.place, tf.float64)
-        sums = np.concatenate([points.sumw, points.sumw2, points.count.astype(np.float64)])
-        self._sums = tf.constant(sums, tf.float64)
-        self._processes = points.processes
-        self._optimizer = keras.optimizers.Adam()
-        self._optimizer.build(model.trainable_variables)
-        self._fresh = [tf.identity(v) for v in self._optimizer.variables]
-        self._step = tf.function(self._take_step, autograph=False)
-        self._imitation = tf.function(self._imitate, autograph=False)
-
-    def _forget(self) -> None:
-        """Set the momenta back."""
-        for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
-            variable.assign(value)
-
-    def imitate(self, start: Start) -> None:
-        """Bring the model close to a partition, by cross entropy weighted by the importance of points."""
-        labels = tf.one_hot(start.category, self._model.n_categories, dtype=tf.float64)
-        targets = labels * tf.constant(start.importance, tf.float64)[:, None]
-        place = tf.constant(start.points.place, tf.float64)
-        self._forget()
-        for _ in range(_IMITATION_STEPS):
-            self._imitation(place, targets)
-        self._forget()
-
-    def _imitate(self, place: Any, targets: Any) -> None:
-        variables = self._model.trainable_variables
-        with tf.GradientTape() as tape:
-            memberships = self._model.memberships(place, tf.ones((), tf.float64))
-            loss = -tf.reduce_sum(targets * tf.math.log(memberships + _LEAST_MEMBERSHIP))
-        self._optimizer.learning_rate.assign(_IMITATION_RATE)
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
-
-    def step(self, temperature: float, learning_rate: float) -> float:
-        """One step up; returns the soft objective before it."""
-        sharpness = tf.constant(1.0 / temperature, tf.float64)
-        return float(self._step(sharpness, tf.constant(learning_rate, tf.float32)))
-
-    def _take_step(self, sharpness: Any, learning_rate: Any) -> Any:
-        variables = self._model.trainable_variables
-        with tf.GradientTape() as tape:
-            memberships = self._model.memberships(self._place, sharpness)
-            sumw, sumw2, count = tf.split(self._sums @ memberships, 3)
-            objective = self._goal(Yields(self._processes, sumw, sumw2, count))
-            loss = -objective
-        gradients = tape.gradient(loss, variables)
-        self._optimizer.learning_rate.assign(learning_rate)
-        self._optimizer.apply(gradients, variables)
-        return objective

@@ -1,4 +1,4 @@
-"""Where a training starts: a hard partition of the cells, found without any model.
+"""Where trainings start: hard partitions of the cells, found without any model, or random ones.
 
 By itself such a partition follows the fluctuations of the simulation. So it is made of cells that hold enough
 simulated background, and with a pedestal: a little background in every category, which makes small categories
@@ -7,16 +7,25 @@ worthless. A model then has few parameters to imitate it with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cortado.exact import alternate
+from cortado.errors import ConfigError, TrainingError
+from cortado.exact import alternate, optimal_boundaries
+from cortado.models import Start
 from cortado.models.tensorflow import tf
-from cortado.objectives import MinBackground, MinEffectiveEvents, Objective, Yields
+from cortado.objectives import (
+    MaxRelativeUncertainty,
+    MinBackground,
+    MinEffectiveEvents,
+    MinEvents,
+    Objective,
+    Yields,
+)
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
@@ -30,15 +39,37 @@ _PEDESTALS = (
 _DEFAULT_EFFECTIVE_EVENTS = 10.0  # where no floor says how much that is
 _EVENTS_PER_CELL = 5  # effective background events, on average
 _LEAST_CELLS = 4  # for each category
+_MOST_CELLS = 4000
+_TAIL = 0.001  # of each process, on either side, lies outside of where random starts begin
 
 
-@dataclass(frozen=True, eq=False)
-class Start:
-    """A partition of n points: their category (n,), and how much the choice matters at each (n,), sum 1."""
+def starts(
+    points: Points, objective: Objective, n_categories: int, kind: str, rngs: Sequence[np.random.Generator]
+) -> Iterator[Start]:
+    """One start for each generator, of the kind "partition" or "random".
 
-    points: Points
-    category: Integers
-    importance: Floats
+    In one dimension the first partition is the exact one, where the objective has one.
+    """
+    coarse = points.coarsened(_MOST_CELLS)
+    for number, rng in enumerate(rngs):
+        exact = (
+            _exact_start(points, objective, n_categories, rng) if kind == "partition" and not number else None
+        )
+        if exact is not None:
+            yield exact
+        elif kind == "partition":
+            yield partition_start(coarse, objective, n_categories, rng)
+        else:
+            yield random_start(coarse, n_categories, rng)
+
+
+def random_start(points: Points, n_categories: int, rng: np.random.Generator) -> Start:
+    """Each point in the category of the nearest of K places drawn evenly from the range of the points."""
+    low, high = np.array(points.ranges(_TAIL)).T
+    z = (points.place - low) / (high - low)
+    centres = rng.random((n_categories, len(low)))
+    category = np.argmin(((z[:, None, :] - centres) ** 2).sum(axis=2), axis=1)
+    return Start(points, category, points.mass / points.mass.sum(), np.eye(n_categories)[category], rng)
 
 
 def partition_start(
@@ -49,7 +80,7 @@ def partition_start(
         max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
     )
     category = _nearest(_standardised(points.place), _interest(points, objective.signals), n_categories, rng)
-    values = np.concatenate([points.sumw, points.sumw2, points.count]).T
+    values = _additive(points)
     function = _Gradient(points.processes, objective)
     pedestal = _pedestal(points, objective)
     least = n_categories + 1
@@ -60,10 +91,51 @@ def partition_start(
             least, partition, merit = below, found, worth
         if not below:
             break
+    return _start(points, partition, merit, objective, rng)
+
+
+def _exact_start(
+    points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
+) -> Start | None:
+    """The best intervals of a single coordinate; None with more, or where none are known to be."""
+    if points.place.shape[1] != 1:
+        return None
+    try:
+        binning = optimal_boundaries(points, objective, n_categories).binnings[-1]
+    except (ConfigError, TrainingError):
+        return None
+    if binning.n_categories < n_categories:
+        return None
+    category = binning.assign(points.place)
+    sums = np.stack([np.bincount(category, v, n_categories) for v in _additive(points).T], axis=1)
+    _, gradient = _Gradient(points.processes, objective)(sums, np.zeros(sums.shape[1]))
+    return _start(points, category, _additive(points) @ gradient.T, objective, rng)
+
+
+def _start(
+    points: Points, category: Integers, merit: Floats, objective: Objective, rng: np.random.Generator
+) -> Start:
+    """A start from what each point is worth to each category, (n, K)."""
     ranked = np.sort(merit, axis=1)
     regret = ranked[:, -1] - ranked[:, -2]
     total = regret.sum()
-    return Start(points, partition, regret / total if total > 0 else np.full(len(regret), 1 / len(regret)))
+    importance = regret / total if total > 0 else np.full(len(regret), 1 / len(regret))
+    return Start(points, category, importance, merit / _density(points, objective)[:, None], rng)
+
+
+def _density(points: Points, objective: Objective) -> Floats:
+    """(n,) Σ|w|, with each signal and all backgrounds together weighted alike."""
+    absolute = np.abs(points.sumw)
+    background = [p for p, name in enumerate(points.processes) if name not in objective.signals]
+    rows = [absolute[points.processes.index(name)] for name in objective.signals]
+    shares = [row / max(row.sum(), 1e-300) for row in [*rows, absolute[background].sum(axis=0)]]
+    density = np.sum(shares, axis=0)
+    return np.maximum(density, 1e-9 * density.mean())
+
+
+def _additive(points: Points) -> Floats:
+    """(n, 3P) Σw, Σw² and counts of the points."""
+    return np.concatenate([points.sumw, points.sumw2, points.count]).T
 
 
 class _Gradient:
@@ -97,11 +169,23 @@ def _pedestal(points: Points, objective: Objective) -> Floats:
     shares = np.zeros(len(points.processes))
     shares[rows] = totals[rows] / max(totals[rows].sum(), 1e-300)
     typical_weight = points.sumw2[rows].sum() / max(totals[rows].sum(), 1e-300)
-    floors = [f.minimum for f in objective.floors if isinstance(f, MinBackground)]
-    effective = [f.minimum for f in objective.floors if isinstance(f, MinEffectiveEvents)]
-    needed = max([*floors, max(effective, default=_DEFAULT_EFFECTIVE_EVENTS) * typical_weight])
+    needed = max(_needed(objective, typical_weight))
     sumw = needed * shares
     return np.concatenate([sumw, sumw * typical_weight, sumw / max(typical_weight, 1e-300)])
+
+
+def _needed(objective: Objective, typical_weight: float) -> list[float]:
+    """Background yields that the floors ask for, if all events have the same weight."""
+    needed = []
+    for floor in objective.floors:
+        match floor:
+            case MinBackground(minimum):
+                needed.append(minimum)
+            case MinEffectiveEvents(minimum) | MinEvents(minimum):
+                needed.append(minimum * typical_weight)
+            case MaxRelativeUncertainty(maximum):
+                needed.append(typical_weight / maximum**2)
+    return needed or [_DEFAULT_EFFECTIVE_EVENTS * typical_weight]
 
 
 def _interest(points: Points, signals: tuple[str, ...]) -> Floats:

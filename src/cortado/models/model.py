@@ -1,0 +1,169 @@
+"""What all models are: soft categorisations with a hard limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.categorizer.rules import ModelRule, TableRule
+from cortado.errors import ConfigError, InputError
+from cortado.models.start import Start
+from cortado.models.storage import read_model, write_model
+from cortado.models.tensorflow import tf
+from cortado.sample import Points
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Model(tf.Module):  # type: ignore[misc]
+    """A soft categorisation of points in d coordinates into K categories.
+
+    A model of one's own derives from this class and defines :meth:`memberships`; TensorFlow variables among
+    its attributes are trained. The other methods have a meaning for all models; better ones may replace them.
+
+    Parameters
+    ----------
+    n_categories
+        Number K ≥ 2 of categories.
+    """
+
+    def __init__(self, n_categories: int) -> None:
+        super().__init__()
+        if n_categories < 2:
+            raise ConfigError(f"n_categories must be at least 2, got {n_categories}")
+        self.n_categories = n_categories
+
+    def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
+        """(n, K) memberships at coordinates u (n, d), float64, rows sum to 1.
+
+        ``sharpness`` is 1/temperature, a scalar: the larger it is, the closer they come to 0 and 1. The
+        models of cortado also take a mapping of processes to coordinates.
+        """
+        raise NotImplementedError
+
+    def initialise(self, start: Start) -> bool:
+        """Set the variables to begin from ``start``; whether a training should imitate it first."""
+        del start
+        return True
+
+    def freeze(self, points: Points) -> ModelRule:
+        """The hard limit as a rule; by default a table, the largest membership at each of the points.
+
+        Such a table is as exact as the cells are fine. Categories without a point are left out.
+        """
+        _, category = np.unique(self._categories(points.place), return_inverse=True)
+        return TableRule.from_cells(points.widths, points.key, category.reshape(-1))
+
+    def categories(self, u: Any) -> Any:
+        """Category (n,) at coordinates u (n, d) in the hard limit, or per process for a mapping."""
+        return over_processes(lambda values: self._categories(np.asarray(values, np.float64)), u)
+
+    def _categories(self, u: Floats) -> Integers:
+        return np.argmax(np.asarray(self.memberships(tf.constant(u), tf.ones((), tf.float64))), axis=1)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The arguments that make a model like this one."""
+        return {"n_categories": self.n_categories}
+
+    @property
+    def state(self) -> dict[str, Floats]:
+        """The values of all variables, by name."""
+        return {variable.name.removesuffix(":0"): np.asarray(variable) for variable in self.variables}
+
+    def restore(self, state: Mapping[str, Floats]) -> None:
+        """Set the variables to the :attr:`state` of a model that was made like this one.
+
+        Raises ``InputError`` where names or shapes differ.
+        """
+        own = {variable.name.removesuffix(":0"): variable for variable in self.variables}
+        expected = {name: tuple(variable.shape) for name, variable in own.items()}
+        found = {name: value.shape for name, value in state.items()}
+        if expected != found:
+            raise InputError(f"variables must have the shapes {expected} of this model, got {found}")
+        for name, variable in own.items():
+            variable.assign(state[name])
+
+    def save(self, path: str | Path) -> None:
+        """Write configuration and variables as JSON, whole or not at all."""
+        write_model(path, type(self).__name__, self.configuration, self.state)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model of this class.
+
+        Raises ``InputError`` if the file holds no model, one of another class, or variables that do not fit
+        its configuration.
+        """
+        configuration, state = read_model(path, cls.__name__)
+        try:
+            model = cls(**configuration)
+            model.restore(state)
+        except (TypeError, ConfigError, InputError) as error:
+            raise InputError(f"{path} is not a valid {cls.__name__}: {error}") from error
+        return model
+
+
+class LateModel(Model):
+    """A model whose variables have shapes that follow from the first points it is given."""
+
+    def __init__(self, n_categories: int) -> None:
+        super().__init__(n_categories)
+        self._named: dict[str, Any] = {}
+
+    def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
+        """The shapes that the variables must have, as far as ``state`` leaves a choice."""
+        raise NotImplementedError
+
+    def _fixed(self) -> tuple[str, ...]:
+        """Names of the variables that are not trained."""
+        return ("location", "scale")
+
+    def _value(self, name: str) -> Any:
+        if name not in self._named:
+            raise ConfigError(
+                f"{type(self).__name__} has no parameters before it is initialised, fitted or loaded"
+            )
+        return self._named[name]
+
+    @property
+    def state(self) -> dict[str, Floats]:
+        """The values of all variables, by name."""
+        return {name: np.asarray(variable) for name, variable in self._named.items()}
+
+    def restore(self, state: Mapping[str, Floats]) -> None:
+        """Set the variables to the :attr:`state` of a model that was made like this one.
+
+        Raises ``InputError`` where names or shapes differ.
+        """
+        try:
+            expected = self._shapes(state)
+        except (KeyError, IndexError) as error:
+            raise InputError(f"variables must hold {error}, got {sorted(state)}") from error
+        found = {name: np.shape(value) for name, value in state.items()}
+        if found != expected or not all(np.isfinite(value).all() for value in state.values()):
+            raise InputError(f"variables must be finite, of the shapes {expected}, got {found}")
+        if {name: variable.shape for name, variable in self._named.items()} != expected:
+            self._named = {
+                name: tf.Variable(value, dtype=tf.float64, name=name, trainable=name not in self._fixed())
+                for name, value in state.items()
+            }
+        for name, variable in self._named.items():
+            variable.assign(state[name])
+
+
+def over_processes(function: Callable[[Any], Any], u: Any) -> Any:
+    """``function(u)``, or for a mapping of processes a dictionary of what it gives for each."""
+    if isinstance(u, Mapping):
+        return {process: function(values) for process, values in u.items()}
+    return function(u)
+
+
+def tempered(logits: Any, sharpness: Any) -> Any:
+    """softmax(sharpness · logits) over the last axis."""
+    return tf.nn.softmax(logits * tf.cast(sharpness, tf.float64), axis=-1)

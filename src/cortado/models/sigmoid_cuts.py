@@ -1,0 +1,178 @@
+"""Sigmoid cuts: ordered boundaries along every discriminant, and the products of their bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.categorizer.rules import GridRule
+from cortado.errors import ConfigError
+from cortado.models.model import LateModel, over_processes
+from cortado.models.ranges import checked_ranges, one_a_coordinate
+from cortado.models.start import Start
+from cortado.models.tensorflow import tf
+from cortado.sample import Points
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_LEAST_SHARE = 1e-4  # of the range between two boundaries where a training begins
+_CONCENTRATION = 4.0  # of the random shares of bins where it begins
+
+
+class SigmoidCuts(LateModel):
+    """Bins along d discriminants; categories are their Cartesian product, the last one running fastest.
+
+    The weight of a bin between boundaries e and f is σ(k (u − e)) − σ(k (u − f)), with k = sharpness ·
+    steepness · bins / range, so that the weights of a discriminant sum to 1. Boundaries are running sums of
+    positive shares of the range, and so in order. The hard limit bins at the boundaries themselves: at low
+    steepness the largest weight belongs to another bin than the event lies in. No training changes the
+    steepness but by its schedule.
+
+    Parameters
+    ----------
+    bins
+        Number ≥ 1 of bins, for each discriminant (coordinate), one of them at least 2.
+    ranges
+        (low, high) for each discriminant, between which boundaries lie; by default where the events are.
+    steepness
+        A number > 0, or one for each discriminant: how steep the sigmoids are, in units of the mean bin.
+    """
+
+    def __init__(
+        self,
+        bins: int | Sequence[int],
+        *,
+        ranges: Sequence[tuple[float, float]] | None = None,
+        steepness: float | Sequence[float] = 4.0,
+    ) -> None:
+        self._bins = (bins,) if isinstance(bins, int) else tuple(int(b) for b in bins)
+        if not self._bins or min(self._bins) < 1:
+            raise ConfigError(f"bins must be at least 1 for each discriminant, got {list(self._bins)}")
+        super().__init__(int(np.prod(self._bins)))
+        self._ranges = None if ranges is None else checked_ranges("ranges", ranges)
+        d = len(self._bins)
+        steep = np.full(d, steepness) if np.ndim(steepness) == 0 else np.array(steepness, np.float64)
+        for name, values in (("steepness", steep), ("ranges", self._ranges)):
+            if values is not None and len(values) != d:
+                raise ConfigError(
+                    f"{name} must have one entry for each of {d} discriminants, got {len(values)}"
+                )
+        if not np.all((steep > 0) & np.isfinite(steep)):
+            raise ConfigError(f"steepness must be finite numbers > 0, got {steep.tolist()}")
+        self._steepness = tuple(steep.tolist())
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The arguments that make a model like this one."""
+        return {"bins": self._bins, "ranges": self._ranges, "steepness": self._steepness}
+
+    def _fixed(self) -> tuple[str, ...]:
+        return ("low", "high")
+
+    def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
+        del state
+        d = len(self._bins)
+        return {"low": (d,), "high": (d,)} | {f"shares_{j}": (n,) for j, n in enumerate(self._bins)}
+
+    def initialise(self, start: Start) -> bool:
+        """Boundaries between the categories of one discriminant; of several, random quantiles of importance.
+
+        Nothing is left to imitate.
+        """
+        one_a_coordinate("bins", self._bins, start.points.features)
+        low, high = self._ends(start.points.place)
+        edges = (
+            [_between(start)]
+            if len(self._bins) == 1
+            else [_quantiles(start, j, n) for j, n in enumerate(self._bins)]
+        )
+        state = {"low": low, "high": high}
+        for j, inner in enumerate(edges):
+            shares = np.diff(np.concatenate([[low[j]], np.clip(inner, low[j], high[j]), [high[j]]]))
+            shares = np.maximum(shares / (high[j] - low[j]), _LEAST_SHARE)
+            state[f"shares_{j}"] = np.log(shares / shares.sum())
+        self.restore(state)
+        return False
+
+    def _ends(self, place: Floats) -> tuple[Floats, Floats]:
+        if self._ranges is not None:
+            low, high = np.array(self._ranges).T
+            return low, high
+        low, high = place.min(axis=0), place.max(axis=0)
+        return low, np.where(high > low, high, low + 1.0)
+
+    def boundaries(self, discriminant: int = 0) -> Floats:
+        """(bins − 1,) boundaries along a discriminant, in increasing order."""
+        return np.asarray(self._edges(discriminant))
+
+    def _edges(self, j: int) -> Any:
+        low, high = self._value("low")[j], self._value("high")[j]
+        return low + (high - low) * tf.cumsum(tf.nn.softmax(self._value(f"shares_{j}")))[:-1]
+
+    def _weights(self, u: Any, j: int, sharpness: Any) -> Any:
+        """(n, bins) weights of the bins along one discriminant u (n,)."""
+        span = self._value("high")[j] - self._value("low")[j]
+        steepness = tf.cast(sharpness, tf.float64) * (self._steepness[j] * self._bins[j]) / span
+        above = tf.sigmoid(steepness * (u[:, None] - self._edges(j)[None, :]))
+        ones = tf.ones_like(u[:, None])
+        return tf.concat([ones, above], axis=1) - tf.concat([above, tf.zeros_like(ones)], axis=1)
+
+    def _products(self, u: Any, sharpness: Any) -> Any:
+        products = self._weights(u[:, 0], 0, sharpness)
+        for j in range(1, len(self._bins)):
+            weights = self._weights(u[:, j], j, sharpness)
+            products = tf.reshape(
+                products[:, :, None] * weights[:, None, :], (-1, products.shape[1] * weights.shape[1])
+            )
+        return products
+
+    def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
+        """(n, K) memberships at coordinates u (n, d), or per process for a mapping; rows sum to 1."""
+        return over_processes(lambda values: self._products(tf.convert_to_tensor(values), sharpness), u)
+
+    def _categories(self, u: Floats) -> Integers:
+        return self.parameters().assign(u)
+
+    def freeze(self, points: Points) -> GridRule:
+        """The hard limit: :meth:`parameters`."""
+        del points
+        return self.parameters()
+
+    def parameters(self) -> GridRule:
+        """The boundaries along each discriminant, in the sample's coordinates."""
+        # Boundaries that have become one leave a bin between them empty: it goes.
+        edges = [np.unique(self.boundaries(j)) for j in range(len(self._bins))]
+        return GridRule(edges=tuple(tuple(e.tolist()) for e in edges))
+
+
+def _between(start: Start) -> Floats:
+    """(K − 1,) boundaries of one coordinate that put the least importance into a wrong category."""
+    u = start.points.place[:, 0]
+    position = [
+        np.average(u[chosen], weights=start.importance[chosen] + 1e-12)
+        if (chosen := start.category == k).any()
+        else np.inf
+        for k in range(start.n_categories)
+    ]
+    rank = np.argsort(np.argsort(position, kind="stable"), kind="stable")[start.category]
+    order = np.argsort(u, kind="stable")
+    rank, weight, u = rank[order], start.importance[order], u[order]
+    cuts = 0.5 * (u[1:] + u[:-1])
+    edges = []
+    for k in range(1, start.n_categories):
+        wrong = np.cumsum(np.where(rank >= k, weight, -weight))[:-1]  # up to a constant
+        edges.append(cuts[np.argmin(wrong)])
+    return np.sort(np.array(edges))
+
+
+def _quantiles(start: Start, j: int, bins: int) -> Floats:
+    """(bins − 1,) quantiles of the importance along a coordinate, with random shares for the bins."""
+    u = start.points.place[:, j]
+    order = np.argsort(u, kind="stable")
+    levels = np.cumsum(start.rng.dirichlet(np.full(bins, _CONCENTRATION)))[:-1]
+    cumulated = np.cumsum(start.importance[order])
+    return u[order][np.minimum(np.searchsorted(cumulated, levels * cumulated[-1]), len(u) - 1)]

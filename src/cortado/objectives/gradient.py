@@ -1,0 +1,41 @@
+"""Value and gradient of a function of yields, by TensorFlow, which is imported when the first one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.objectives.yields import Yields
+
+Floats = npt.NDArray[np.float64]
+
+
+class ValueAndGradient:
+    """A scalar function of yields and its gradient, at sums (K, 3P) of Σw, Σw² and counts.
+
+    ``function`` is given :class:`Yields` of tensors; an objective is one.
+    """
+
+    def __init__(self, processes: tuple[str, ...], function: Callable[[Yields], Any]) -> None:
+        from cortado.models.tensorflow import tf
+
+        def value_and_gradient(sums: Any, pedestal: Any) -> tuple[Any, Any]:
+            with tf.GradientTape() as tape:
+                tape.watch(sums)
+                tables = tf.split(tf.transpose(sums + pedestal), 3)
+                value = tf.convert_to_tensor(function(Yields(processes, *tables)), tf.float64)
+            return value, tape.gradient(value, sums, unconnected_gradients="zero")
+
+        self._tf = tf
+        self._function = tf.function(value_and_gradient, autograph=False)
+
+    def __call__(self, sums: Floats, pedestal: Floats | float = 0.0) -> tuple[float, Floats]:
+        """Value and gradient (K, 3P), with a pedestal (3P,) added to every category's sums."""
+        constant = self._tf.constant
+        value, gradient = self._function(
+            constant(sums, self._tf.float64), constant(pedestal, self._tf.float64)
+        )
+        return float(value), gradient.numpy()

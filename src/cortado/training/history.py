@@ -1,0 +1,52 @@
+"""What is written down while a model is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cortado.models import Model
+from cortado.models.tensorflow import tf
+from cortado.sample import Points
+
+
+@dataclass(frozen=True)
+class Step:
+    """The state of a training after a step.
+
+    Attributes
+    ----------
+    start, step
+        Counted from 0.
+    temperature
+        Of the memberships in this step.
+    soft, hard
+        Objective of the soft yields, with floors, on the cells of the gradient steps; objective of the hard
+        categories, without floors, on the cells of the training folds.
+    shortfall
+        How far the hard categories are below the floors, 0 where all meet them.
+    bias
+        (hard − soft) / hard expected yield of each category, before any is dropped.
+    """
+
+    start: int
+    step: int
+    temperature: float
+    soft: float
+    hard: float
+    shortfall: float
+    bias: tuple[float, ...]
+
+
+def bias(model: Model, points: Points, temperature: float) -> tuple[float, ...]:
+    """(hard − soft) / hard expected yield of each of the K categories of a model, all processes together.
+
+    NaN for a category that is empty in the hard limit.
+    """
+    weight = points.sumw.sum(axis=0)
+    memberships = np.asarray(model.memberships(tf.constant(points.place), 1 / temperature))
+    soft = weight @ memberships
+    hard: Any = np.bincount(model.categories(points.place), weights=weight, minlength=model.n_categories)
+    return tuple(((hard - soft) / np.where(hard == 0, np.nan, hard)).tolist())

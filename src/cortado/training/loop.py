@@ -1,0 +1,135 @@
+"""The traced training loop: gradient ascent of an objective of soft yields.
+
+Temperature, learning rate and the strength of the floors are tensors, one number a step: a schedule reaches
+the graph.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.models import Model, Start
+from cortado.models.tensorflow import keras, tf
+from cortado.objectives import Objective, Yields
+from cortado.sample import Points
+
+Floats = npt.NDArray[np.float64]
+
+_IMITATION_STEPS, _IMITATION_RATE = 150, 0.05
+_LEAST_MEMBERSHIP = 1e-30
+# Compiling takes seconds and makes a step about twice as fast: memberships to compute before it pays.
+_WORTH_COMPILING = 3e8
+
+
+class Trainer:
+    """Steps of one model on one set of points; ``total_steps`` are planned.
+
+    The objective is that of the ``smooth`` points, which are the same but for their yields; floors are those
+    of the points themselves.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        points: Points,
+        smooth: Points,
+        goal: Objective,
+        optimizer: Any,
+        n_together: int,
+        total_steps: int,
+    ) -> None:
+        self._model, self._goal, self._n_together = model, goal, n_together
+        self._place = tf.constant(points.place, tf.float64)
+        tables = [t for p in (smooth, points) for t in (p.sumw, p.sumw2, p.count.astype(np.float64))]
+        self._sums = tf.constant(np.concatenate(tables), tf.float64)
+        self._processes = points.processes
+        self._optimizer = optimizer
+        self._optimizer.build(model.trainable_variables)
+        self._fresh = [tf.identity(v) for v in optimizer.variables]
+        self._imitator = keras.optimizers.Adam(_IMITATION_RATE)
+        self._imitator.build(model.trainable_variables)
+        self._unused = [tf.identity(v) for v in self._imitator.variables]
+        compiled = float(len(points.place)) * model.n_categories * total_steps > _WORTH_COMPILING
+        self._run = tf.function(self._steps, autograph=False, jit_compile=compiled)
+        self._imitate = tf.function(self._imitations, autograph=False)
+
+    @property
+    def n_traces(self) -> int:
+        """How often the steps were traced: once, whatever the schedules."""
+        return int(self._run.experimental_get_tracing_count())
+
+    def begin(self, start: Start) -> None:
+        """Set the model to a start, and forget momenta."""
+        _assign(self._optimizer.variables, self._fresh)
+        if self._model.initialise(start):
+            _assign(self._imitator.variables, self._unused)
+            labels = np.eye(self._model.n_categories)[start.category]
+            self._imitate(tf.constant(start.points.place), tf.constant(labels * start.importance[:, None]))
+
+    def state(self) -> dict[str, Floats]:
+        """The values of all variables that steps change."""
+        variables = {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self._optimizer.variables)}
+        return {f"model_{name}": value for name, value in self._model.state.items()} | variables
+
+    def restore(self, state: dict[str, Floats]) -> None:
+        """Set them back to a :meth:`state`."""
+        self._model.restore({k.removeprefix("model_"): v for k, v in state.items() if k.startswith("model_")})
+        for i, variable in enumerate(self._optimizer.variables):
+            variable.assign(state[f"optimizer_{i}"])
+
+    def run(self, temperature: Floats, rate: Floats | None, strength: Floats) -> Floats:
+        """As many steps as there are numbers, at most ``n_together``; (n,) the soft objective before each.
+
+        Without ``rate`` the learning rate is the optimizer's own.
+        """
+        n = len(temperature)
+
+        def padded(values: Floats) -> Any:
+            return tf.constant(np.concatenate([values, np.ones(self._n_together - n)]), tf.float64)
+
+        rates = padded(np.full(n, np.nan) if rate is None else rate)
+        return np.asarray(
+            self._run(tf.constant(n), padded(1 / temperature), rates, padded(strength), rate is None)
+        )[:n]
+
+    def _steps(self, n: Any, sharpness: Any, rate: Any, strength: Any, own_rate: bool) -> Any:
+        def body(i: Any, objectives: Any) -> tuple[Any, Any]:
+            if not own_rate:
+                self._optimizer.learning_rate.assign(tf.cast(rate[i], tf.float32))
+            objective = self._step(sharpness[i], strength[i])
+            return i + 1, tf.tensor_scatter_nd_update(objectives, [[i]], [objective])
+
+        empty = tf.zeros(self._n_together, tf.float64)
+        return tf.while_loop(lambda i, _: i < n, body, (tf.constant(0), empty))[1]
+
+    def _step(self, sharpness: Any, strength: Any) -> Any:
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            memberships = self._model.memberships(self._place, sharpness)
+            tables = tf.split(self._sums @ memberships, 6)
+            smooth, held = Yields(self._processes, *tables[:3]), Yields(self._processes, *tables[3:])
+            objective = self._goal.soft(smooth, strength, held)
+            loss = -objective
+        self._optimizer.apply(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
+        return tf.cast(objective, tf.float64)
+
+    def _imitations(self, place: Any, targets: Any) -> Any:
+        """Cross entropy of the model's memberships and the start's categories, weighted by importance."""
+        variables = self._model.trainable_variables
+
+        def body(i: Any) -> Any:
+            with tf.GradientTape() as tape:
+                memberships = self._model.memberships(place, tf.ones((), tf.float64))
+                loss = -tf.reduce_sum(targets * tf.math.log(memberships + _LEAST_MEMBERSHIP))
+            self._imitator.apply(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
+            return i + 1
+
+        return tf.while_loop(lambda i: i < _IMITATION_STEPS, body, (tf.constant(0),))
+
+
+def _assign(variables: Any, values: Any) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
