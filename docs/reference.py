@@ -51,7 +51,9 @@ RULES: dict[str, dict[str, str]] = {
         "signals": "processes, none twice, that are signals; at least one process must be left as background",
         "output": "folder for the results, from that of the configuration on; `--output` comes first",
         "combine": "how the significances of several signals make one number: geometric mean, root of the "
-        "sum of squares, or the smallest",
+        "sum of squares, the smallest, or the weighted sum",
+        "signal_weights": "factors of the signals for `combine: sum`, 1 where none is given",
+        "other_signals": "whether the other signals are `background` to a signal, or `ignored`",
         "categories": "a number K, or a list of different ones, each learned by itself: with several, "
         "their files are in a folder `K<number>` each",
         "constraints": "what every category has to hold",
@@ -108,8 +110,15 @@ RULES: dict[str, dict[str, str]] = {
     "Constraints": {
         "min_background": "expected background events at the full luminosity",
         "min_effective_events": "effective number of simulated background events, (Σw)²/Σw²",
+        "min_events": "number of simulated background events, whatever their weights",
+        "max_relative_uncertainty": "√Σw²/Σw of the background, at most",
     },
     "FitConfig": {
+        "model": "what the regions are made of: components of a Gaussian mixture, bins along each coordinate "
+        "(as many of each as make at most K), or regions where one of K linear functions is the largest",
+        "initialisation": "partitions of the cells that are good for the objective, or random ones",
+        "smoothing": "whether gradient steps see smooth shares of the processes in the cells, where these "
+        "can be had",
         "steps": "gradient steps from each start",
         "starts": "how many starts; the best hard categories of all are kept",
         "seed": "the same seed and the same sample give the same categories, on one kind of machine; other "

@@ -203,6 +203,9 @@ def _display(console: Console) -> Any:
         def stage(self, title: str) -> None:
             console.print(f"[bold]{title}[/]")
 
+        def warn(self, message: str) -> None:
+            console.print(f"[yellow]Warning:[/] {escape(message)}", soft_wrap=True)
+
         def skipped(self, title: str) -> None:
             console.print(f"[bold]{title}[/]: finished by an earlier run")
 

@@ -10,7 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
-from cortado.objectives import Asimov, MinBackground, MinEffectiveEvents, Objective
+from cortado.objectives import (
+    Asimov,
+    Floor,
+    MaxRelativeUncertainty,
+    MinBackground,
+    MinEffectiveEvents,
+    MinEvents,
+    Objective,
+)
 from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
@@ -81,16 +89,31 @@ class ProcessorConfig(_Section):
 
 
 class Constraints(_Section):
-    """What every category must hold: expected background, and effective simulated background events."""
+    """What every category must hold: expected background, and simulated background events behind it."""
 
     min_background: NotNegative = 10.0
     min_effective_events: NotNegative = 10.0
+    min_events: NotNegative | None = None
+    max_relative_uncertainty: Positive | None = None
+
+    @property
+    def floors(self) -> list[Floor]:
+        """The floors that are asked for."""
+        floors = [MinBackground(self.min_background), MinEffectiveEvents(self.min_effective_events)]
+        if self.min_events is not None:
+            floors.append(MinEvents(self.min_events))
+        if self.max_relative_uncertainty is not None:
+            floors.append(MaxRelativeUncertainty(self.max_relative_uncertainty))
+        return floors
 
 
 class FitConfig(_Section):
     """How the categories are trained."""
 
-    steps: int = Field(default=300, ge=1)
+    model: Literal["gaussian_mixture", "sigmoid_cuts", "max_affine"] = "gaussian_mixture"
+    initialisation: Literal["partition", "random"] = "partition"
+    smoothing: bool = True
+    steps: int = Field(default=600, ge=1)
     starts: int = Field(default=4, ge=1)
     seed: int = Field(default=1, ge=0)
     folds: int = Field(default=2, ge=1, description="events are split into so many folds")
@@ -133,7 +156,9 @@ class Config(_Section):
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
     signals: tuple[Name, ...] = Field(min_length=1)
     output: str | None = Field(default=None, description="folder for the results, from that of this file on")
-    combine: Literal["geometric", "quadrature", "minimum"] = "geometric"
+    combine: Literal["geometric", "quadrature", "minimum", "sum"] = "geometric"
+    signal_weights: dict[Name, Positive] = Field(default_factory=dict)
+    other_signals: Literal["background", "ignored"] = "background"
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
     constraints: Constraints = Constraints()
     fit: FitConfig = FitConfig()
@@ -158,6 +183,12 @@ class Config(_Section):
             raise ValueError(
                 f"every process is a signal ({list(self.processes)}); at least one must be background"
             )
+        if unknown := sorted(set(self.signal_weights) - set(self.signals)):
+            raise ValueError(
+                f"signal_weights name {unknown}, which are not among the signals {list(self.signals)}"
+            )
+        if self.signal_weights and self.combine != "sum":
+            raise ValueError(f"signal_weights go with combine: sum alone, got combine: {self.combine}")
         scaled = [name for name, d in self.datasets.items() if d.xsec is not None]
         if scaled and self.luminosity is None:
             raise ValueError(f"datasets {scaled} have a cross section, so luminosity must be given")
@@ -188,11 +219,13 @@ class Config(_Section):
     @property
     def objective(self) -> Objective:
         """What the categories are trained for."""
-        return (
-            Asimov(self.signals, self.combine)
-            + MinBackground(self.constraints.min_background)
-            + MinEffectiveEvents(self.constraints.min_effective_events)
+        asimov = Asimov(
+            self.signals,
+            self.combine,
+            weights=self.signal_weights or None,
+            other_signals=self.other_signals,
         )
+        return Objective((asimov, *self.constraints.floors))
 
 
 def load_config(path: str | Path) -> Config:

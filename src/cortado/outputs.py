@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cortado.cells import NOMINAL
 from cortado.columnar import CategorySums
 from cortado.config import Config
 from cortado.files import write_text
+from cortado.objectives import overtraining
 from cortado.report import SchemeRow, evaluate
 from cortado.sample import Sample
 from cortado.templates import DATA, Templates
@@ -85,7 +86,8 @@ def write_outputs(
         export.pyhf(templates.nominal, signals=config.signals, path=place / "workspace.json")
         export.combine(templates.nominal, signals=config.signals, path=place / "datacard.txt")
     n_learned = {n: c.n_categories for n, c in learned.items()}
-    return JobResult(folder, rows, uncategorised, n_learned, _notes(some))
+    notes = (*_notes(some), *_overtraining_notes(config, sums))
+    return JobResult(folder, rows, uncategorised, n_learned, notes)
 
 
 def _place(config: Config, folder: Path, n: int) -> Path:
@@ -96,6 +98,20 @@ def _notes(templates: Templates) -> tuple[str, ...]:
     if not (varied := [v for v in templates.variations if v != NOMINAL]):
         return ()
     return (f"The fit inputs hold the nominal templates alone; templates.root has {', '.join(varied)}, too.",)
+
+
+def _overtraining_notes(config: Config, sums: CategorySums) -> Iterator[str]:
+    fit, objective = config.fit, config.objective
+    if not fit.held_out_folds:
+        return
+    for n in config.categories:
+        training, held_out = (
+            sums.templates(scheme_name(LEARNED, n), folds=folds, events=events).yields()
+            for events, folds in (("training", fit.training_folds), ("held-out", fit.held_out_folds))
+        )
+        compared = overtraining(objective.value, training, held_out, seed=fit.seed)
+        if compared.is_significant:
+            yield f"K = {n}: {compared.in_words}."
 
 
 def _scheme_rows(config: Config, sums: CategorySums, n: int) -> list[SchemeRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from coffea.processor.executor import ExecutorBase
 
 from cortado._version import __version__
 from cortado.categorizer import Categorizer, argmax_projections, equidistant
+from cortado.categorizer.baselines import even_factors
 from cortado.columnar import (
     CategorySums,
     Collector,
@@ -26,6 +28,7 @@ from cortado.columnar.datasets import DEFAULT_CHUNK_SIZE, resolve_files
 from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import Probe, set_widths
 from cortado.config import Config, MetadataBranch
+from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError
 from cortado.jobfolder import JobFolder
 from cortado.normalisation import Normalisation
@@ -33,6 +36,7 @@ from cortado.outputs import ARGMAX, EQUIDISTANT, LEARNED, JobResult, planned_fil
 from cortado.sample import Sample
 
 if TYPE_CHECKING:
+    from cortado.models import Model
     from cortado.training.fit import Progress
 
 _BASELINE_TAIL = 0.05  # of each process, on either side, lies in the outer equidistant bins
@@ -46,6 +50,9 @@ class Display:
 
     def skipped(self, title: str) -> None:
         """A stage was finished by an earlier run."""
+
+    def warn(self, message: str) -> None:
+        """Something needs attention."""
 
     def loading(self) -> AbstractContextManager[None]:
         """A context for the import of TensorFlow, which takes seconds and writes to the terminal."""
@@ -195,22 +202,31 @@ class _Stages:
             return Categorizer.load(path)
         self.display.stage(title)
         with self.display.loading():  # TensorFlow is imported here, not before
-            from cortado.models import GaussianMixture
-            from cortado.training import fit
+            from cortado.training import OvertrainingWarning, TrainingWarning, fit
 
         options = self.job.config.fit
-        with self.display.fitting(n_categories) as progress:
+        model = _model(options.model, n_categories, sample.features)
+        checkpoint = self.folder.stage_file(f"training-{n_categories}.npz")
+        with self.display.fitting(n_categories) as progress, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", TrainingWarning)
+            warnings.simplefilter("ignore", OvertrainingWarning)  # the summary says so from whole events
             result = fit(
-                GaussianMixture(n_categories),
+                model,
                 sample,
                 self.job.config.objective,
                 seed=options.seed,
                 held_out=options.held_out_folds,
                 steps=options.steps,
                 starts=options.starts,
+                initialisation=options.initialisation,
+                smoothing=options.smoothing,
                 progress=progress,
+                checkpoint=checkpoint,
             )
+        for warning in caught:
+            self.display.warn(str(warning.message))
         result.categorizer.save(path)
+        checkpoint.unlink(missing_ok=True)
         return result.categorizer
 
     def fill(self, inventory: Inventory, sample: Sample, learned: Mapping[int, Categorizer]) -> CategorySums:
@@ -241,6 +257,14 @@ class _Stages:
         sums: CategorySums = (filler.empty if part is None else part).checked()
         sums.save(path)
         return sums
+
+
+def _model(kind: str, n_categories: int, features: Features) -> Model:
+    from cortado import models
+
+    if kind == "sigmoid_cuts":
+        return models.SigmoidCuts(even_factors(n_categories, features.dimensions))
+    return {"gaussian_mixture": models.GaussianMixture, "max_affine": models.MaxAffine}[kind](n_categories)
 
 
 def _identify(dataset: str, path: str) -> list[Any]:

@@ -10,14 +10,12 @@ import numpy.typing as npt
 
 from cortado.categorizer.rules import GaussianMixtureRule
 from cortado.errors import ConfigError
-from cortado.models.model import LateModel, over_processes, tempered
+from cortado.models.model import LateModel, coordinates, over_processes, tempered
 from cortado.models.ranges import checked_ranges, one_a_coordinate
 from cortado.models.start import Start
 from cortado.models.tensorflow import bijectors, distributions, tf
-from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 _LEAST_VARIANCE = 0.05  # of a component at the start, in units of the sample's variance
 _INSIDE = 1e-3  # how far inside of their bounds means begin, as a fraction of the range
@@ -64,7 +62,8 @@ class GaussianMixture(LateModel):
         return {"n_categories": self.n_categories, "means": self._bounds, "damping": self._damping}
 
     def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
-        k, d = self.n_categories, len(state["location"])
+        k = self.n_categories
+        d = len(self._bounds) if isinstance(self._bounds, tuple) else len(state["location"])
         return {
             "location": (d,),
             "scale": (d,),
@@ -150,8 +149,9 @@ class GaussianMixture(LateModel):
 
         With Σ⁻¹ = P, log N = −½ zᵀPz + zᵀPμ − ½ μᵀPμ − log det L, linear in (1, z, z zᵀ): one matrix product.
         """
-        z = (u - self._value("location")) / self._value("scale")
-        n_dimensions = z.shape[1]
+        location = self._value("location")
+        n_dimensions = location.shape[0]
+        z = (coordinates(u, n_dimensions) - location) / self._value("scale")
         logits, means, tril = self._parameters()
         identity = tf.eye(n_dimensions, batch_shape=[self.n_categories], dtype=tf.float64)
         inverse = tf.linalg.triangular_solve(tril, identity)
@@ -174,14 +174,6 @@ class GaussianMixture(LateModel):
     def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
         """(n, K) memberships at coordinates u (n, d), or per process for a mapping; rows sum to 1."""
         return over_processes(lambda values: tempered(self.log_densities(values), sharpness), u)
-
-    def _categories(self, u: Floats) -> Integers:
-        return self.parameters().assign(u)
-
-    def freeze(self, points: Points) -> GaussianMixtureRule:
-        """The hard limit: :meth:`parameters`."""
-        del points
-        return self.parameters()
 
     def parameters(self) -> GaussianMixtureRule:
         """Weights (sum 1), means and covariances in the sample's coordinates."""

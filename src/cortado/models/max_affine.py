@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.categorizer.rules import MaxAffineRule
-from cortado.models.model import LateModel, over_processes, tempered
+from cortado.models.model import LateModel, coordinates, over_processes, tempered
 from cortado.models.start import Start
 from cortado.models.tensorflow import tf
-from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 _FIRST_GAP = 2.0  # between the two largest logits where a training begins, where it matters
 _LEAST_VARIANCE = 1e-6
@@ -86,7 +84,8 @@ class MaxAffine(LateModel):
 
     def _functions(self, u: Any) -> Any:
         """(n, d + 1) φ_i / D of the logarithmic coordinates, 1 / D, and φ_i / D of the others."""
-        z = (u - self._value("location")) / self._value("scale")
+        location = self._value("location")
+        z = (coordinates(u, location.shape[0]) - location) / self._value("scale")
         logs = tf.boolean_mask(z, self._logarithmic, axis=1)
         shares = tf.nn.softmax(tf.concat([logs, tf.zeros_like(z[:, :1])], axis=1), axis=1)
         return tf.concat([shares, tf.boolean_mask(z, ~self._logarithmic, axis=1) * shares[:, -1:]], axis=1)
@@ -96,14 +95,6 @@ class MaxAffine(LateModel):
         return over_processes(
             lambda values: tempered(self._functions(values) @ self._value("coefficients"), sharpness), u
         )
-
-    def _categories(self, u: Floats) -> Integers:
-        return self.parameters().assign(u)
-
-    def freeze(self, points: Points) -> MaxAffineRule:
-        """The hard limit: :meth:`parameters`."""
-        del points
-        return self.parameters()
 
     def parameters(self) -> MaxAffineRule:
         """Slopes and offsets of the functions of φ, in the sample's coordinates."""

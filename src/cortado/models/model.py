@@ -14,17 +14,19 @@ from cortado.errors import ConfigError, InputError
 from cortado.models.start import Start
 from cortado.models.storage import read_model, write_model
 from cortado.models.tensorflow import tf
+from cortado.models.variables import variables_of
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-class Model(tf.Module):  # type: ignore[misc]
+class Model:
     """A soft categorisation of points in d coordinates into K categories.
 
-    A model of one's own derives from this class and defines :meth:`memberships`; TensorFlow variables among
-    its attributes are trained. The other methods have a meaning for all models; better ones may replace them.
+    A model of one's own derives from this class and defines :meth:`memberships`; TensorFlow variables and
+    Keras layers among its attributes are trained. The other methods have a meaning for all models; better
+    ones may replace them.
 
     Parameters
     ----------
@@ -33,7 +35,6 @@ class Model(tf.Module):  # type: ignore[misc]
     """
 
     def __init__(self, n_categories: int) -> None:
-        super().__init__()
         if n_categories < 2:
             raise ConfigError(f"n_categories must be at least 2, got {n_categories}")
         self.n_categories = n_categories
@@ -47,8 +48,11 @@ class Model(tf.Module):  # type: ignore[misc]
         raise NotImplementedError
 
     def initialise(self, start: Start) -> bool:
-        """Set the variables to begin from ``start``; whether a training should imitate it first."""
-        del start
+        """Set the variables to begin from ``start``; whether a training should imitate it first.
+
+        By default they stay what they are. Layers that wait for their first input are built.
+        """
+        self.memberships(tf.constant(start.points.place[:1], tf.float64), tf.ones((), tf.float64))
         return True
 
     def freeze(self, points: Points) -> ModelRule:
@@ -72,18 +76,23 @@ class Model(tf.Module):  # type: ignore[misc]
         return {"n_categories": self.n_categories}
 
     @property
+    def trainable_variables(self) -> list[Any]:
+        """The variables that are trained."""
+        return [variable for variable in variables_of(self).values() if variable.trainable]
+
+    @property
     def state(self) -> dict[str, Floats]:
         """The values of all variables, by name."""
-        return {variable.name.removesuffix(":0"): np.asarray(variable) for variable in self.variables}
+        return {name: np.asarray(variable) for name, variable in variables_of(self).items()}
 
     def restore(self, state: Mapping[str, Floats]) -> None:
         """Set the variables to the :attr:`state` of a model that was made like this one.
 
         Raises ``InputError`` where names or shapes differ.
         """
-        own = {variable.name.removesuffix(":0"): variable for variable in self.variables}
+        own = variables_of(self)
         expected = {name: tuple(variable.shape) for name, variable in own.items()}
-        found = {name: value.shape for name, value in state.items()}
+        found = {name: np.shape(value) for name, value in state.items()}
         if expected != found:
             raise InputError(f"variables must have the shapes {expected} of this model, got {found}")
         for name, variable in own.items():
@@ -124,17 +133,33 @@ class LateModel(Model):
         """Names of the variables that are not trained."""
         return ("location", "scale")
 
-    def _value(self, name: str) -> Any:
-        if name not in self._named:
+    def _values(self) -> dict[str, Any]:
+        if not self._named:
             raise ConfigError(
                 f"{type(self).__name__} has no parameters before it is initialised, fitted or loaded"
             )
-        return self._named[name]
+        return self._named
+
+    def _value(self, name: str) -> Any:
+        return self._values()[name]
 
     @property
     def state(self) -> dict[str, Floats]:
         """The values of all variables, by name."""
-        return {name: np.asarray(variable) for name, variable in self._named.items()}
+        return {name: np.asarray(variable) for name, variable in self._values().items()}
+
+    def parameters(self) -> ModelRule:
+        """The effective parameters, in the sample's coordinates: those of the hard limit."""
+        raise NotImplementedError
+
+    def freeze(self, points: Points) -> ModelRule:
+        """The hard limit: :meth:`parameters`."""
+        del points
+        return self.parameters()
+
+    def _categories(self, u: Floats) -> Integers:
+        rule = self.parameters()
+        return rule.assign(np.asarray(coordinates(u, rule.dimensions)))
 
     def restore(self, state: Mapping[str, Floats]) -> None:
         """Set the variables to the :attr:`state` of a model that was made like this one.
@@ -162,6 +187,14 @@ def over_processes(function: Callable[[Any], Any], u: Any) -> Any:
     if isinstance(u, Mapping):
         return {process: function(values) for process, values in u.items()}
     return function(u)
+
+
+def coordinates(u: Any, dimensions: int) -> Any:
+    """Coordinates (n, d) as a float64 tensor; ``InputError`` unless they are ``dimensions`` a point."""
+    place = tf.cast(u, tf.float64) if tf.is_tensor(u) else tf.constant(np.asarray(u, np.float64))
+    if place.shape.rank != 2 or place.shape[1] != dimensions:
+        raise InputError(f"coordinates must have the shape (n, {dimensions}), got {tuple(place.shape)}")
+    return place
 
 
 def tempered(logits: Any, sharpness: Any) -> Any:

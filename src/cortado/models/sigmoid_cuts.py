@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from cortado.categorizer.rules import GridRule
 from cortado.errors import ConfigError
-from cortado.models.model import LateModel, over_processes
+from cortado.models.model import LateModel, coordinates, over_processes
 from cortado.models.ranges import checked_ranges, one_a_coordinate
 from cortado.models.start import Start
 from cortado.models.tensorflow import tf
-from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -49,9 +48,12 @@ class SigmoidCuts(LateModel):
         ranges: Sequence[tuple[float, float]] | None = None,
         steepness: float | Sequence[float] = 4.0,
     ) -> None:
-        self._bins = (bins,) if isinstance(bins, int) else tuple(int(b) for b in bins)
-        if not self._bins or min(self._bins) < 1:
-            raise ConfigError(f"bins must be at least 1 for each discriminant, got {list(self._bins)}")
+        numbers = np.atleast_1d(bins)
+        if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or numbers.min() < 1 or numbers.max() < 2:
+            raise ConfigError(
+                f"bins must be integers ≥ 1, one for each discriminant, and one of them ≥ 2, got {bins!r}"
+            )
+        self._bins: tuple[int, ...] = tuple(numbers.tolist())
         super().__init__(int(np.prod(self._bins)))
         self._ranges = None if ranges is None else checked_ranges("ranges", ranges)
         d = len(self._bins)
@@ -76,7 +78,8 @@ class SigmoidCuts(LateModel):
     def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
         del state
         d = len(self._bins)
-        return {"low": (d,), "high": (d,)} | {f"shares_{j}": (n,) for j, n in enumerate(self._bins)}
+        shapes: dict[str, tuple[int, ...]] = {"low": (d,), "high": (d,)}
+        return shapes | {f"shares_{j}": (n,) for j, n in enumerate(self._bins)}
 
     def initialise(self, start: Start) -> bool:
         """Boundaries between the categories of one discriminant; of several, random quantiles of importance.
@@ -132,15 +135,15 @@ class SigmoidCuts(LateModel):
 
     def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
         """(n, K) memberships at coordinates u (n, d), or per process for a mapping; rows sum to 1."""
-        return over_processes(lambda values: self._products(tf.convert_to_tensor(values), sharpness), u)
+        return over_processes(
+            lambda values: self._products(coordinates(values, len(self._bins)), sharpness), u
+        )
 
     def _categories(self, u: Floats) -> Integers:
-        return self.parameters().assign(u)
-
-    def freeze(self, points: Points) -> GridRule:
-        """The hard limit: :meth:`parameters`."""
-        del points
-        return self.parameters()
+        # Those of the memberships: a bin that is empty, which a rule would leave out, keeps its number.
+        place = np.asarray(coordinates(u, len(self._bins)))
+        bins = [np.searchsorted(self.boundaries(j), column, side="right") for j, column in enumerate(place.T)]
+        return np.ravel_multi_index(bins, self._bins)
 
     def parameters(self) -> GridRule:
         """The boundaries along each discriminant, in the sample's coordinates."""

@@ -55,6 +55,15 @@ class Overtraining:
         """Whether training exceeds held-out by more than three standard deviations."""
         return self.significance > _SIGNIFICANT
 
+    @property
+    def in_words(self) -> str:
+        """What a significant difference means, in a sentence."""
+        return (
+            f"the objective on training events exceeds that on held-out ones by {self.difference:.4g}, "
+            f"{self.significance:.1f} standard deviations: the categories follow fluctuations of the "
+            "simulation; ask for fewer of them, or for higher floors"
+        )
+
 
 def overtraining(
     function: Callable[[Yields], float],

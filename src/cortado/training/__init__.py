@@ -2,7 +2,7 @@
 
 from cortado.training.fit import FitResult, fit
 from cortado.training.history import Step, bias
-from cortado.training.run import TrainingWarning
+from cortado.training.run import OvertrainingWarning, TrainingWarning
 from cortado.training.schedules import Constant, Cosine, Exponential, Joined, Linear, Schedule
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "FitResult",
     "Joined",
     "Linear",
+    "OvertrainingWarning",
     "Schedule",
     "Step",
     "TrainingWarning",

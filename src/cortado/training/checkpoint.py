@@ -37,6 +37,7 @@ class Progress:
     variables: dict[str, Floats]
     best: HardState | None
     history: tuple[Step, ...]
+    diverged: tuple[str, ...]
 
 
 class Checkpoint:
@@ -46,29 +47,23 @@ class Checkpoint:
         self._path = Path(path)
         self._description = description | {"cortado": __version__}
 
-    def save(
-        self,
-        start: int,
-        step: int,
-        ended: bool,
-        variables: dict[str, Floats],
-        best: HardState | None,
-        history: tuple[Step, ...],
-    ) -> None:
+    def save(self, progress: Progress) -> None:
         """Write the state, whole or not at all."""
+        best = progress.best
         header = {
             "format": _FORMAT,
             "description": self._description,
-            "start": start,
-            "step": step,
-            "ended": ended,
+            "start": progress.start,
+            "step": progress.step,
+            "ended": progress.ended,
             "best": None
             if best is None
             else {"rule": best.rule.model_dump(), "value": best.value, "shortfall": best.shortfall},
-            "history": [asdict(s) for s in history],
+            "history": [asdict(s) for s in progress.history],
+            "diverged": progress.diverged,
         }
         with write_whole(self._path) as partial, Path(partial).open("wb") as file:
-            np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **variables)
+            np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **progress.variables)
 
     def load(self) -> Progress | None:
         """The state that was saved, None if there is none.
@@ -94,7 +89,15 @@ class Checkpoint:
         found = header["best"]
         best = found and HardState(_RULE.validate_python(found["rule"]), found["value"], found["shortfall"])
         history = tuple(Step(**{**s, "bias": tuple(s["bias"])}) for s in header["history"])
-        return Progress(header["start"], header["step"], header["ended"], arrays, best, history)
+        return Progress(
+            header["start"],
+            header["step"],
+            header["ended"],
+            arrays,
+            best,
+            history,
+            tuple(header["diverged"]),
+        )
 
 
 def digest(points: Points) -> str:

@@ -13,13 +13,14 @@ from cortado.errors import ConfigError
 from cortado.models import Model
 from cortado.models.tensorflow import keras
 from cortado.objectives import Objective, Overtraining, Yields, as_objective, overtraining
+from cortado.objectives.described import described
 from cortado.report import combination, fit_rows, significance_table, to_text
 from cortado.sample import Points, Sample
 from cortado.training.checkpoint import Checkpoint
 from cortado.training.history import Step
 from cortado.training.order import ordered_rule
 from cortado.training.plan import Plan
-from cortado.training.run import Run, TrainingWarning
+from cortado.training.run import OvertrainingWarning, Run
 from cortado.training.schedules import Constant, Exponential, Schedule
 
 Progress = Callable[[int, int, float | None], None]
@@ -100,7 +101,7 @@ def fit(
     optimizer
         Any Keras optimizer; a copy of it is used. Adam by default.
     learning_rate, temperature, penalty
-        Functions of the progress 0 … 1. Without ``learning_rate`` the optimizer's own is used. ``penalty`` is
+        Functions of the progress 0 … 1. With a ``learning_rate`` of None the optimizer's own is used. ``penalty`` is
         a factor on the strength of the floors while training.
     evaluate_every
         Hard categories are evaluated every so many steps, on the sample's own cells.
@@ -127,8 +128,10 @@ def fit(
     Warns
     -----
     TrainingWarning
-        If a start diverges, or the objective on the training folds exceeds that on the held-out ones by more
-        than three standard deviations.
+        If a start diverges.
+    OvertrainingWarning
+        If the objective on the training folds exceeds that on the held-out ones by more than three standard
+        deviations of a paired bootstrap.
     """
     goal = as_objective(objective)
     folds, left_out = _split_folds(sample.n_folds, held_out)
@@ -147,7 +150,9 @@ def fit(
     )
     points = sample.points(folds)
     _check(goal, points, model)
-    run = Run(model, points, goal, plan, optimizer or keras.optimizers.Adam())
+    chosen = keras.optimizers.Adam() if optimizer is None else optimizer
+    _check_optimizer(chosen, learning_rate)
+    run = Run(model, points, goal, plan, chosen)
     kept = Checkpoint(checkpoint, run.description) if checkpoint else None
     for start, step in run.evaluations(kept):
         for callback in callbacks:
@@ -171,17 +176,8 @@ def fit(
     held = _held_out_yields(sample, left_out, categorizer)
     compared = overtraining(goal.value, training, held, seed=seed) if held else None
     if compared and compared.is_significant:
-        warnings.warn(_overtrained(compared), TrainingWarning, stacklevel=2)
+        warnings.warn(compared.in_words, OvertrainingWarning, stacklevel=2)
     return FitResult(categorizer, goal, training, held, compared, tuple(run.history))
-
-
-def _overtrained(compared: Overtraining) -> str:
-    return (
-        "the objective on the training folds exceeds that on the held-out ones by "
-        f"{compared.difference:.4g}, "
-        f"{compared.significance:.1f} standard deviations: the categories follow fluctuations of the "
-        "simulation; ask for fewer of them, or for higher floors"
-    )
 
 
 def _held_out_yields(sample: Sample, folds: Sequence[int], categorizer: Categorizer) -> Yields | None:
@@ -218,4 +214,15 @@ def _check(goal: Objective, points: Points, model: Model) -> None:
     if len(points.place) < model.n_categories:
         raise ConfigError(
             f"{model.n_categories} categories need as many cells, the training folds have {len(points.place)}"
+        )
+
+
+def _check_optimizer(optimizer: Any, learning_rate: Schedule | None) -> None:
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ConfigError(f"optimizer must be a Keras optimizer, got {optimizer!r}")
+    own = optimizer.get_config().get("learning_rate")
+    if learning_rate is not None and isinstance(own, dict):
+        raise ConfigError(
+            "learning_rate must be None for an optimizer that has a schedule of its own, got "
+            f"{described(learning_rate)} and {own['class_name']}"
         )

@@ -30,12 +30,15 @@ class HardState:
 def evaluate_model(model: Model, points: Points, goal: Objective) -> HardState | None:
     """The hard categories without those that miss a floor; None where the model has no finite hard limit.
 
-    The category that is farthest below goes first, in the way that leaves the largest objective.
+    The category that is farthest below goes first, in the way that leaves the largest objective. Where scale
+    factors belong to categories none is dropped, and if the rule lacks some the objective is −∞.
     """
     try:
         rule = model.freeze(points)
     except ValueError:
         return None
+    if goal.per_category and (missing := model.n_categories - rule.n_categories):
+        return HardState(rule, -np.inf, float(missing))
     state, shortfall = _evaluated(rule, points, goal)
     while shortfall.any() and state.rule.n_categories > 1 and not goal.per_category:
         candidates = [_evaluated(r, points, goal) for r in state.rule.without(int(np.argmax(shortfall)))]

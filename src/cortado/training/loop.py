@@ -48,6 +48,7 @@ class Trainer:
         self._processes = points.processes
         self._optimizer = optimizer
         self._optimizer.build(model.trainable_variables)
+        self._initial = model.state
         self._fresh = [tf.identity(v) for v in optimizer.variables]
         self._imitator = keras.optimizers.Adam(_IMITATION_RATE)
         self._imitator.build(model.trainable_variables)
@@ -62,7 +63,8 @@ class Trainer:
         return int(self._run.experimental_get_tracing_count())
 
     def begin(self, start: Start) -> None:
-        """Set the model to a start, and forget momenta."""
+        """Set the model to a start, and forget momenta and what earlier starts led to."""
+        self._model.restore(self._initial)
         _assign(self._optimizer.variables, self._fresh)
         if self._model.initialise(start):
             _assign(self._imitator.variables, self._unused)
@@ -70,13 +72,16 @@ class Trainer:
             self._imitate(tf.constant(start.points.place), tf.constant(labels * start.importance[:, None]))
 
     def state(self) -> dict[str, Floats]:
-        """The values of all variables that steps change."""
+        """The values of all variables that steps change, and those of the model before any start."""
         variables = {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self._optimizer.variables)}
-        return {f"model_{name}": value for name, value in self._model.state.items()} | variables
+        for prefix, state in (("model", self._model.state), ("initial", self._initial)):
+            variables |= {f"{prefix}_{name}": value for name, value in state.items()}
+        return variables
 
     def restore(self, state: dict[str, Floats]) -> None:
         """Set them back to a :meth:`state`."""
-        self._model.restore({k.removeprefix("model_"): v for k, v in state.items() if k.startswith("model_")})
+        self._model.restore(_under("model_", state))
+        self._initial = _under("initial_", state)
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer_{i}"])
 
@@ -128,6 +133,10 @@ class Trainer:
             return i + 1
 
         return tf.while_loop(lambda i: i < _IMITATION_STEPS, body, (tf.constant(0),))
+
+
+def _under(prefix: str, state: dict[str, Floats]) -> dict[str, Floats]:
+    return {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
 
 
 def _assign(variables: Any, values: Any) -> None:

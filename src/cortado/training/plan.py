@@ -39,7 +39,11 @@ class Plan:
             raise ConfigError(f"initialisation must be 'partition' or 'random', got {self.initialisation!r}")
         for name, least in (("temperature", 0.0), ("learning_rate", 0.0), ("penalty", -np.finfo(float).tiny)):
             schedule = getattr(self, name)
-            values = [schedule(p) for p in self.progress] if schedule else [1.0]
+            if schedule is None and name == "learning_rate":
+                continue
+            if not callable(schedule):
+                raise ConfigError(f"{name} must be a function of the progress 0 … 1, got {schedule!r}")
+            values = [schedule(p) for p in self.progress]
             if not all(np.isfinite(v) and v > least for v in values):
                 rule = "finite and ≥ 0" if name == "penalty" else "finite and > 0"
                 raise ConfigError(f"{name} must be {rule} in all steps, got {min(values)} … {max(values)}")

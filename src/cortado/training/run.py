@@ -14,7 +14,7 @@ from cortado.models import Model, Start
 from cortado.objectives import Objective
 from cortado.objectives.described import described
 from cortado.sample import Points
-from cortado.training.checkpoint import Checkpoint, digest
+from cortado.training.checkpoint import Checkpoint, Progress, digest
 from cortado.training.hard import HardState, evaluate_model
 from cortado.training.history import Step, bias
 from cortado.training.loop import Trainer
@@ -29,6 +29,10 @@ _SMOOTHING_CELLS = 4000
 
 class TrainingWarning(UserWarning):
     """A training went on, but something about it needs attention."""
+
+
+class OvertrainingWarning(TrainingWarning):
+    """The result is better on the events it was trained on than chance allows."""
 
 
 class Run:
@@ -54,7 +58,7 @@ class Run:
             "model": f"{type(self._model).__name__}({self._model.configuration})",
             "objective": described(self._goal),
             "plan": str(self._plan),
-            "optimizer": f"{type(self._optimizer).__name__}({self._optimizer.get_config()})",
+            "optimizer": f"{type(self._optimizer).__name__}({_configuration(self._optimizer)})",
             "sample": digest(self._points),
         }
 
@@ -67,7 +71,7 @@ class Run:
         plan = self._plan
         begun = kept.load() if kept else None
         if begun:
-            self.history, self.best = list(begun.history), begun.best
+            self.history, self.best, self._diverged = list(begun.history), begun.best, list(begun.diverged)
         rngs = np.random.default_rng(plan.seed).spawn(plan.starts)
         all_starts = starts(self._coarse, self._goal, self._model.n_categories, plan.initialisation, rngs)
         for number, start in enumerate(all_starts):
@@ -88,9 +92,18 @@ class Run:
                 if step is not None:
                     yield number, step
                 if kept:
-                    kept.save(
-                        number, chunk.stop - 1, self._ended, trainer.state(), self.best, tuple(self.history)
-                    )
+                    kept.save(self._progress(number, chunk.stop - 1, trainer))
+
+    def _progress(self, number: int, step: int, trainer: Trainer) -> Progress:
+        return Progress(
+            number,
+            step,
+            self._ended,
+            trainer.state(),
+            self.best,
+            tuple(self.history),
+            tuple(self._diverged),
+        )
 
     def _prepared(self, start: Start) -> Trainer:
         if self._trainer is None:
@@ -153,18 +166,25 @@ class Run:
         goal, points = self._goal, self._points
         if self.best is None:
             raise TrainingError(
-                f"no start led to a finite objective: {'; '.join(self._diverged)}; check the weights of the "
-                "sample, or lower the learning rate"
+                f"no start led to a finite objective of {self._model.n_categories} categories"
+                f"{''.join(f'; {where}' for where in self._diverged)}; check the weights of the sample, or "
+                "lower the learning rate"
             )
-        if self.best.shortfall or self.best.rule.n_categories < 2:
+        if self.best.shortfall or len(np.unique(self.best.rule.assign(points.place))) < 2:
             background = [p for p, name in enumerate(points.processes) if name not in goal.signals]
             floors = ", ".join(map(str, goal.floors))
             raise TrainingError(
-                f"no two categories were found that both meet {floors}: the training folds hold an "
-                f"expected background {points.sumw[background].sum():.4g} from "
-                f"{points.count[background].sum()} events; lower the floors or simulate more events"
+                f"no two categories were found that both {f'meet {floors}' if floors else 'hold events'}: "
+                f"the training folds hold an expected background {points.sumw[background].sum():.4g} from "
+                f"{points.count[background].sum()} events; "
+                f"{'lower the floors or simulate more events' if floors else 'the objective gains by none'}"
             )
         return self.best
+
+
+def _configuration(optimizer: Any) -> dict[str, Any]:
+    """What an optimizer is made from, but for its name, which counts the optimizers of a process."""
+    return {name: value for name, value in optimizer.get_config().items() if name != "name"}
 
 
 def _first_best(values: Sequence[tuple[float, float]]) -> int:

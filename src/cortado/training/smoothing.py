@@ -25,7 +25,7 @@ from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
 
-_DEGREES = (2, 4)
+_DEGREES = (2, 4, 6)
 _MOST_FEATURES = 80
 _LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
 _RIDGE = 1e-6

@@ -107,7 +107,8 @@ def _exact_start(
     if binning.n_categories < n_categories:
         return None
     category = binning.assign(points.place)
-    sums = np.stack([np.bincount(category, v, n_categories) for v in _additive(points).T], axis=1)
+    columns = [np.bincount(category, v, n_categories) for v in _additive(points).T]
+    sums = np.stack(columns, axis=1).astype(np.float64)
     _, gradient = _Gradient(points.processes, objective)(sums, np.zeros(sums.shape[1]))
     return _start(points, category, _additive(points) @ gradient.T, objective, rng)
 

@@ -1,0 +1,141 @@
+"""How good learned categories are on events that they never saw, and how far from the best that is possible.
+
+    python benchmarks/significance.py --output FOLDER [--trainings N] [--only three-classes|family]
+
+The three-class toy as the literature has it: trained on all of 1 000 000 + 2 × 100 000 events with default
+settings, tested on 4 000 000 + 2 × 500 000 others, several trainings; beside argmax bins and the best hard
+partition of cells that is found directly on the test events, under the same floor. Then the family of toys,
+of one to four dimensions, with the same settings. ``docs/significance.py`` makes tables of the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _measure import finish
+
+import cortado as ct
+from cortado import toys
+from cortado.exact import hard_partition
+from cortado.objectives import Objective, Yields
+
+FLOOR = 10.0
+TEST_SEED = 1000
+TEST_CELLS = 4000
+
+
+def main() -> None:
+    """Run what is asked for and write the results."""
+    parser = argparse.ArgumentParser(description="significance of learned categories on independent events")
+    parser.add_argument("--output", type=Path, help="folder for a JSON file with the results")
+    parser.add_argument("--trainings", type=int, default=10, help="training samples of the three-class toy")
+    parser.add_argument("--only", choices=("three-classes", "family"), help="one of the two parts alone")
+    options = parser.parse_args()
+    result: dict[str, Any] = {}
+    if options.only != "family":
+        result["three_classes"] = three_classes(options.trainings)
+    if options.only != "three-classes":
+        result["family"] = [of_family(toy) for toy in toys.FAMILY]
+    setting = {"floor": FLOOR, "test_seed": TEST_SEED, "test_cells": TEST_CELLS}
+    finish(options.output, "significance", setting, result)
+
+
+def objective_of(toy: toys.Toy) -> Objective:
+    """Geometric mean over the signals, with the floors that a job has by default."""
+    return ct.Asimov(toy.signals) + ct.MinBackground(FLOOR) + ct.MinEffectiveEvents(10.0)
+
+
+def yields_of(events: dict[str, toys.ToyEvents], categorizer: ct.Categorizer) -> Yields:
+    """Yields of whole events, in float64."""
+    category = {name: categorizer(part.scores) for name, part in events.items()}
+    n = categorizer.n_categories
+    sums = [
+        np.stack([np.bincount(category[p], part.weight**power, n) for p, part in events.items()])
+        for power in (1, 2, 0)
+    ]
+    return Yields(tuple(events), sums[0], sums[1], sums[2])
+
+
+def trained(toy: toys.Toy, seed: int, n_categories: int, n_signal: int, n_background: int) -> dict[str, Any]:
+    """Train on all events of one seed; the result, with the time that the fit took."""
+    events = toy.events(seed, n_signal, n_background)
+    sample = ct.Sample.from_arrays(toys.arrays(events), toy.coordinates, names=toy.names, n_folds=1)
+    began = time.perf_counter()
+    result = ct.fit(ct.GaussianMixture(n_categories), sample, objective_of(toy), seed=1)
+    seconds = time.perf_counter() - began
+    return {"categorizer": result.categorizer, "events": events, "sample": sample, "seconds": seconds}
+
+
+def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEvents]) -> dict[str, Any]:
+    """The objective without floors, the smallest background and the number of categories."""
+    yields = yields_of(events, categorizer)
+    return {
+        "value": objective_of(toy).value(yields),
+        "min_background": float(yields.total(toy.backgrounds).min()),
+        "n_categories": categorizer.n_categories,
+    }
+
+
+def three_classes(trainings: int) -> list[dict[str, Any]]:
+    """Every number of categories of the literature, on one test sample."""
+    toy = toys.THREE_CLASS
+    test = toy.events(TEST_SEED, 500_000, 4_000_000)
+    cells = ct.Sample.from_arrays(toys.arrays(test), toy.coordinates, names=toy.names, n_folds=1).points()
+    rows = []
+    for k in (5, 10, 20):
+        best = hard_partition(cells.coarsened(TEST_CELLS), objective_of(toy), k, seed=1)
+        runs = []
+        for seed in range(1, trainings + 1):
+            fit = trained(toy, seed, k, 100_000, 1_000_000)
+            parts = {"training": row(toy, fit["categorizer"], fit["events"])}
+            parts["test"] = row(toy, fit["categorizer"], test)
+            runs.append({**parts, "seconds": fit["seconds"]})
+            print(k, seed, parts, f"{fit['seconds']:.1f} s", flush=True)
+        argmax = ct.categorizer.argmax_projections(fit["sample"].features, k)
+        rows.append(
+            {
+                "n_categories": k,
+                "argmax": argmax and row(toy, argmax, test),
+                "best_on_test": best.value,
+                "runs": runs,
+                "median_test": float(np.median([r["test"]["value"] for r in runs])),
+                "median_training": float(np.median([r["training"]["value"] for r in runs])),
+                "least_training_background": min(r["training"]["min_background"] for r in runs),
+                "least_test_background": min(r["test"]["min_background"] for r in runs),
+            }
+        )
+        print({key: value for key, value in rows[-1].items() if key != "runs"}, flush=True)
+    return rows
+
+
+def of_family(toy: toys.Toy, n_categories: int = 8) -> dict[str, Any]:
+    """One toy of the family: learned categories and the usual ones, on independent events."""
+    fit = trained(toy, 1, n_categories, 100_000, 500_000)
+    test = toy.events(TEST_SEED, 200_000, 2_000_000)
+    points = fit["sample"].points()
+    ranges = dict(zip(fit["sample"].features.labels, points.ranges(0.05), strict=True))
+    equidistant = ct.categorizer.equidistant(fit["sample"].features, n_categories, ranges)
+    argmax = ct.categorizer.argmax_projections(fit["sample"].features, n_categories)
+    cells = ct.Sample.from_arrays(toys.arrays(test), toy.coordinates, names=toy.names, n_folds=1).points()
+    best = hard_partition(cells.coarsened(TEST_CELLS), objective_of(toy), n_categories, seed=1)
+    result = {
+        "toy": toy.name,
+        "dimensions": points.place.shape[1],
+        "signals": len(toy.signals),
+        "equidistant": row(toy, equidistant, test),
+        "argmax": argmax and row(toy, argmax, test),
+        "training": row(toy, fit["categorizer"], fit["events"]),
+        "test": row(toy, fit["categorizer"], test),
+        "best_on_test": best.value,
+        "seconds": fit["seconds"],
+    }
+    print(result, flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    main()
