@@ -1,6 +1,6 @@
 """How good learned categories are on events that they never saw, and how far from the best that is possible.
 
-    python benchmarks/significance.py --output FOLDER [--trainings N] [--only three-classes|family]
+    python benchmarks/significance.py --output FOLDER [--repetitions N] [--only three-classes|family]
 
 The three-class toy as the literature has it: trained on all of 1 000 000 + 2 × 100 000 events with default
 settings, tested on 4 000 000 + 2 × 500 000 others, several trainings; beside argmax bins and the best hard
@@ -25,22 +25,23 @@ from cortado.objectives import Objective, Yields
 
 FLOOR = 10.0
 TEST_SEED = 1000
-TEST_CELLS = 4000
+TEST_CELLS = (2000, 6000, 16_000)  # at most; for the family the second alone
 
 
 def main() -> None:
     """Run what is asked for and write the results."""
     parser = argparse.ArgumentParser(description="significance of learned categories on independent events")
     parser.add_argument("--output", type=Path, help="folder for a JSON file with the results")
-    parser.add_argument("--trainings", type=int, default=10, help="training samples of the three-class toy")
+    parser.add_argument("--repetitions", type=int, default=10, help="trainings on the three-class toy")
+    parser.add_argument("--events", type=int, default=1_000_000, help="background events to train on")
     parser.add_argument("--only", choices=("three-classes", "family"), help="one of the two parts alone")
     options = parser.parse_args()
     result: dict[str, Any] = {}
     if options.only != "family":
-        result["three_classes"] = three_classes(options.trainings)
+        result["three_classes"] = three_classes(options.repetitions, options.events)
     if options.only != "three-classes":
-        result["family"] = [of_family(toy) for toy in toys.FAMILY]
-    setting = {"floor": FLOOR, "test_seed": TEST_SEED, "test_cells": TEST_CELLS}
+        result["family"] = [of_family(toy, options.events // 2) for toy in toys.FAMILY]
+    setting = {"events": options.events, "floor": FLOOR, "test_seed": TEST_SEED, "test_cells": TEST_CELLS}
     finish(options.output, "significance", setting, result)
 
 
@@ -80,17 +81,16 @@ def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEv
     }
 
 
-def three_classes(trainings: int) -> list[dict[str, Any]]:
+def three_classes(trainings: int, n_events: int) -> list[dict[str, Any]]:
     """Every number of categories of the literature, on one test sample."""
     toy = toys.THREE_CLASS
-    test = toy.events(TEST_SEED, 500_000, 4_000_000)
+    test = toy.events(TEST_SEED, n_events // 2, 4 * n_events)
     cells = ct.Sample.from_arrays(toys.arrays(test), toy.coordinates, names=toy.names, n_folds=1).points()
     rows = []
     for k in (5, 10, 20):
-        best = hard_partition(cells.coarsened(TEST_CELLS), objective_of(toy), k, seed=1)
         runs = []
         for seed in range(1, trainings + 1):
-            fit = trained(toy, seed, k, 100_000, 1_000_000)
+            fit = trained(toy, seed, k, n_events // 10, n_events)
             parts = {"training": row(toy, fit["categorizer"], fit["events"])}
             parts["test"] = row(toy, fit["categorizer"], test)
             runs.append({**parts, "seconds": fit["seconds"]})
@@ -100,7 +100,10 @@ def three_classes(trainings: int) -> list[dict[str, Any]]:
             {
                 "n_categories": k,
                 "argmax": argmax and row(toy, argmax, test),
-                "best_on_test": best.value,
+                "best_on_test": [
+                    {"cells": len(coarse.place), "value": hard_partition(coarse, objective_of(toy), k).value}
+                    for coarse in map(cells.coarsened, TEST_CELLS)
+                ],
                 "runs": runs,
                 "median_test": float(np.median([r["test"]["value"] for r in runs])),
                 "median_training": float(np.median([r["training"]["value"] for r in runs])),
@@ -112,16 +115,16 @@ def three_classes(trainings: int) -> list[dict[str, Any]]:
     return rows
 
 
-def of_family(toy: toys.Toy, n_categories: int = 8) -> dict[str, Any]:
+def of_family(toy: toys.Toy, n_events: int, n_categories: int = 8) -> dict[str, Any]:
     """One toy of the family: learned categories and the usual ones, on independent events."""
-    fit = trained(toy, 1, n_categories, 100_000, 500_000)
-    test = toy.events(TEST_SEED, 200_000, 2_000_000)
+    fit = trained(toy, 1, n_categories, n_events // 5, n_events)
+    test = toy.events(TEST_SEED, 2 * n_events // 5, 4 * n_events)
     points = fit["sample"].points()
     ranges = dict(zip(fit["sample"].features.labels, points.ranges(0.05), strict=True))
     equidistant = ct.categorizer.equidistant(fit["sample"].features, n_categories, ranges)
     argmax = ct.categorizer.argmax_projections(fit["sample"].features, n_categories)
     cells = ct.Sample.from_arrays(toys.arrays(test), toy.coordinates, names=toy.names, n_folds=1).points()
-    best = hard_partition(cells.coarsened(TEST_CELLS), objective_of(toy), n_categories, seed=1)
+    best = hard_partition(cells.coarsened(TEST_CELLS[1]), objective_of(toy), n_categories)
     result = {
         "toy": toy.name,
         "dimensions": points.place.shape[1],

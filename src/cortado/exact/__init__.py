@@ -7,13 +7,15 @@ from cortado.exact.one_dimension import (
     optimal_boundaries,
     optimal_intervals,
 )
-from cortado.exact.partition import alternate
+from cortado.exact.partition import Partition, alternate, hard_partition
 
 __all__ = [
     "Binning",
     "Boundaries",
+    "Partition",
     "SumOverBins",
     "alternate",
+    "hard_partition",
     "optimal_boundaries",
     "optimal_intervals",
 ]

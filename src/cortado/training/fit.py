@@ -101,8 +101,8 @@ def fit(
     optimizer
         Any Keras optimizer; a copy of it is used. Adam by default.
     learning_rate, temperature, penalty
-        Functions of the progress 0 … 1. With a ``learning_rate`` of None the optimizer's own is used. ``penalty`` is
-        a factor on the strength of the floors while training.
+        Functions of the progress 0 … 1. With a ``learning_rate`` of None the optimizer's own is used.
+        ``penalty`` is a factor on the strength of the floors while training.
     evaluate_every
         Hard categories are evaluated every so many steps, on the sample's own cells.
     patience

@@ -122,17 +122,20 @@ class Run:
         return self._trainer
 
     def _advance(self, trainer: Trainer, number: int, chunk: slice) -> Step | None:
-        """Take some steps and evaluate; None if that led nowhere."""
+        """Take some steps and evaluate; None, with the model as it was before, if that led nowhere."""
         plan = self._plan
+        before = trainer.state()
         temperature = plan.values(plan.temperature, chunk)
         rate = plan.values(plan.learning_rate, chunk) if plan.learning_rate else None
         soft = trainer.run(temperature, rate, plan.values(plan.penalty, chunk))
         if not np.isfinite(soft).all():
             first = int(np.argmin(np.isfinite(soft)))
+            trainer.restore(before)
             self._diverge(number, chunk.start + first, float(soft[first]))
             return None
         state = evaluate_model(self._model, self._points, self._goal)
         if state is None:
+            trainer.restore(before)
             self._diverge(number, chunk.stop - 1, float(soft[-1]))
             return None
         self.best = state if state.better_than(self.best) else self.best
