@@ -129,7 +129,7 @@ def test_a_finished_training_gives_its_result_at_once(sample: Sample, path: Path
 def test_patience_goes_on_where_it_was(sample: Sample, path: Path) -> None:
     options = OPTIONS | {"patience": 2, "steps": 60, "learning_rate": Constant(1e-12), "starts": 1}
     straight = fit(SigmoidCuts(3), sample, OBJECTIVE, **options)
-    assert [s.step for s in straight.history] == [9, 19, 29]
+    assert [s.step for s in straight.history] == [-1, 9, 19, 29]
     with pytest.raises(Interruption):
         fit(
             SigmoidCuts(3),

@@ -400,7 +400,7 @@ BAD_FILES: dict[str, tuple[str, tuple[str, ...], Any, str]] = {
     "no location": ("mixture", ("variables", "location"), None, "location"),
     "a variable more": ("affine in scores", ("variables", "more"), [1.0], "more"),
     "other shapes": ("mixture", ("variables", "logits"), [0.0, 0.0], "(2,)"),
-    "more categories": ("affine in ratios", ("configuration", "n_categories"), 4, "(3, 4)"),
+    "more categories": ("affine in ratios", ("configuration", "n_categories"), 4, "(4, 2)"),
     "a variable that is no number": ("cuts", ("variables", "low"), ["a"], "not a valid model"),
     "a variable that is not finite": ("cuts", ("variables", "low"), [float("nan")], "finite"),
     "ragged variables": ("mixture", ("variables", "means"), [[1.0], [1.0, 2.0]], "not a valid model"),

@@ -75,7 +75,8 @@ def fit(
 
     The optimizer sees soft yields, at a temperature that falls from step to step; what is kept is the state
     whose *hard* categories are best on the training folds, over all steps and starts. A category that misses
-    a floor is dropped, and its region falls to its neighbours.
+    a floor is dropped, and its region falls to its neighbours. Floors are kept with a margin of 1 %, since
+    the yields of whole cells differ a little from those of events.
 
     Parameters
     ----------
@@ -161,6 +162,8 @@ def fit(
         if progress:
             best = run.best.value if run.best else None
             progress(start * steps + step.step + 1, starts * steps, best)
+    if progress:
+        progress(starts * steps, starts * steps, run.best.value if run.best else None)
     state = run.usable()
     rule = state.rule if goal.per_category else ordered_rule(state.rule, points, goal)
     training = points.yields(rule.assign(points.place), rule.n_categories)

@@ -14,14 +14,14 @@ from cortado.sample import Points
 
 @dataclass(frozen=True)
 class Step:
-    """The state of a training after a step.
+    """The state of a training after a step, or before the first.
 
     Attributes
     ----------
     start, step
-        Counted from 0.
+        Counted from 0; step −1 is the start itself.
     temperature
-        Of the memberships in this step.
+        Of the memberships in this step, for the start in the first.
     soft, hard
         Objective of the soft yields, with floors, on the cells of the gradient steps; objective of the hard
         categories, without floors, on the cells of the training folds.

@@ -55,7 +55,9 @@ class Trainer:
         self._unused = [tf.identity(v) for v in self._imitator.variables]
         compiled = float(len(points.place)) * model.n_categories * total_steps > _WORTH_COMPILING
         self._run = tf.function(self._steps, autograph=False, jit_compile=compiled)
-        self._imitate = tf.function(self._imitations, autograph=False)
+        # Starts may be partitions of different cells.
+        tables = [tf.TensorSpec((None, n), tf.float64) for n in (points.place.shape[1], model.n_categories)]
+        self._imitate = tf.function(self._imitations, input_signature=tables, autograph=False)
 
     @property
     def n_traces(self) -> int:
@@ -85,6 +87,11 @@ class Trainer:
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer_{i}"])
 
+    def objective(self, temperature: float, strength: float) -> float:
+        """The soft objective of the model as it is."""
+        sharpness = tf.constant(1 / temperature, tf.float64)
+        return float(self._soft(sharpness, tf.constant(strength, tf.float64)))
+
     def run(self, temperature: Floats, rate: Floats | None, strength: Floats) -> Floats:
         """As many steps as there are numbers, at most ``n_together``; (n,) the soft objective before each.
 
@@ -113,13 +120,16 @@ class Trainer:
     def _step(self, sharpness: Any, strength: Any) -> Any:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            memberships = self._model.memberships(self._place, sharpness)
-            tables = tf.split(self._sums @ memberships, 6)
-            smooth, held = Yields(self._processes, *tables[:3]), Yields(self._processes, *tables[3:])
-            objective = self._goal.soft(smooth, strength, held)
+            objective = self._soft(sharpness, strength)
             loss = -objective
         self._optimizer.apply(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
         return tf.cast(objective, tf.float64)
+
+    def _soft(self, sharpness: Any, strength: Any) -> Any:
+        memberships = tf.cast(self._model.memberships(self._place, sharpness), tf.float64)
+        tables = tf.split(self._sums @ memberships, 6)
+        smooth, held = Yields(self._processes, *tables[:3]), Yields(self._processes, *tables[3:])
+        return self._goal.soft(smooth, strength, held)
 
     def _imitations(self, place: Any, targets: Any) -> Any:
         """Cross entropy of the model's memberships and the start's categories, weighted by importance."""
@@ -127,7 +137,7 @@ class Trainer:
 
         def body(i: Any) -> Any:
             with tf.GradientTape() as tape:
-                memberships = self._model.memberships(place, tf.ones((), tf.float64))
+                memberships = tf.cast(self._model.memberships(place, tf.ones((), tf.float64)), tf.float64)
                 loss = -tf.reduce_sum(targets * tf.math.log(memberships + _LEAST_MEMBERSHIP))
             self._imitator.apply(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
             return i + 1

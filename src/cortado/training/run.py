@@ -25,6 +25,8 @@ from cortado.training.starts import starts
 Floats = npt.NDArray[np.float64]
 
 _SMOOTHING_CELLS = 4000
+# A cell that a boundary cuts counts on one side as a whole: on events a category can hold a little less.
+_MARGIN = 0.01
 
 
 class TrainingWarning(UserWarning):
@@ -39,7 +41,8 @@ class Run:
     """A training in progress: what was found, and where it stands."""
 
     def __init__(self, model: Model, points: Points, goal: Objective, plan: Plan, optimizer: Any) -> None:
-        self._model, self._points, self._goal, self._plan = model, points, goal, plan
+        self._model, self._points, self._plan = model, points, plan
+        self._asked, self._goal = goal, goal.with_margin(_MARGIN)
         self._optimizer = type(optimizer).from_config(optimizer.get_config())
         self._coarse = points.coarsened(plan.max_cells)
         self._smooth = self._coarse
@@ -56,7 +59,7 @@ class Run:
         """What the result depends on."""
         return {
             "model": f"{type(self._model).__name__}({self._model.configuration})",
-            "objective": described(self._goal),
+            "objective": described(self._asked),
             "plan": str(self._plan),
             "optimizer": f"{type(self._optimizer).__name__}({_configuration(self._optimizer)})",
             "sample": digest(self._points),
@@ -85,6 +88,8 @@ class Run:
                 self._ended = begun.ended
             else:
                 self._ended = False
+                if (step := self._begun(trainer, number)) is not None:
+                    yield number, step
             for chunk in _chunks(first, plan.steps, plan.evaluate_every):
                 if self._ended:
                     break
@@ -133,25 +138,38 @@ class Run:
             trainer.restore(before)
             self._diverge(number, chunk.start + first, float(soft[first]))
             return None
-        state = evaluate_model(self._model, self._points, self._goal)
-        if state is None:
+        step = self._evaluated(number, chunk.stop - 1, float(temperature[-1]), float(soft[-1]))
+        if step is None:
             trainer.restore(before)
             self._diverge(number, chunk.stop - 1, float(soft[-1]))
+        else:
+            self._ended = self._stalled(number)
+        return step
+
+    def _begun(self, trainer: Trainer, number: int) -> Step | None:
+        """What a start is worth before any step; None if that is nothing finite, which steps may mend."""
+        first = slice(0, 1)
+        temperature = float(self._plan.values(self._plan.temperature, first)[0])
+        soft = trainer.objective(temperature, float(self._plan.values(self._plan.penalty, first)[0]))
+        return self._evaluated(number, -1, temperature, soft)
+
+    def _evaluated(self, number: int, step: int, temperature: float, soft: float) -> Step | None:
+        """The hard categories as they are now, kept if they are the best; None if they are not finite."""
+        state = evaluate_model(self._model, self._points, self._goal)
+        if state is None:
             return None
         self.best = state if state.better_than(self.best) else self.best
-        last = float(temperature[-1])
-        step = Step(
+        found = Step(
             number,
-            chunk.stop - 1,
-            last,
-            float(soft[-1]),
+            step,
+            temperature,
+            soft,
             state.value,
             state.shortfall,
-            bias(self._model, self._coarse, last),
+            bias(self._model, self._coarse, temperature),
         )
-        self.history.append(step)
-        self._ended = self._stalled(number)
-        return step
+        self.history.append(found)
+        return found
 
     def _diverge(self, number: int, step: int, objective: float) -> None:
         self._ended = True
@@ -161,12 +179,12 @@ class Run:
 
     def _stalled(self, number: int) -> bool:
         patience = self._plan.patience
-        own = [(-s.shortfall, s.hard) for s in self.history if s.start == number]
+        own = [(-s.shortfall, s.hard) for s in self.history if s.start == number and s.step >= 0]
         return patience is not None and len(own) - 1 - int(_first_best(own)) >= patience
 
     def usable(self) -> HardState:
         """The best state, if it has categories that meet the floors; else ``TrainingError``."""
-        goal, points = self._goal, self._points
+        goal, points = self._asked, self._points
         if self.best is None:
             raise TrainingError(
                 f"no start led to a finite objective of {self._model.n_categories} categories"

@@ -9,33 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError, TrainingError
 from cortado.exact import alternate, optimal_boundaries
+from cortado.exact.beginnings import interest, scattered
 from cortado.models import Start
-from cortado.models.tensorflow import tf
 from cortado.objectives import (
     MaxRelativeUncertainty,
     MinBackground,
     MinEffectiveEvents,
     MinEvents,
     Objective,
-    Yields,
 )
+from cortado.objectives.gradient import ValueAndGradient
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_PEDESTALS = (
-    0.3,
-    0.6,
-    1.2,
-)  # of the background that a category has to have: the first with which all have it
+# Of the background that a category has to have: the first with which all have it is taken.
+_PEDESTALS = (0.3, 0.6, 1.2)
 _DEFAULT_EFFECTIVE_EVENTS = 10.0  # where no floor says how much that is
 _EVENTS_PER_CELL = 5  # effective background events, on average
 _LEAST_CELLS = 4  # for each category
@@ -79,9 +75,9 @@ def partition_start(
     points = points.coarsened(
         max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
     )
-    category = _nearest(_standardised(points.place), _interest(points, objective.signals), n_categories, rng)
+    category = scattered(points.place, interest(points, objective.signals), n_categories, rng)
     values = _additive(points)
-    function = _Gradient(points.processes, objective)
+    function = ValueAndGradient(points.processes, objective)
     pedestal = _pedestal(points, objective)
     least = n_categories + 1
     for level in _PEDESTALS:
@@ -109,7 +105,7 @@ def _exact_start(
     category = binning.assign(points.place)
     columns = [np.bincount(category, v, n_categories) for v in _additive(points).T]
     sums = np.stack(columns, axis=1).astype(np.float64)
-    _, gradient = _Gradient(points.processes, objective)(sums, np.zeros(sums.shape[1]))
+    _, gradient = ValueAndGradient(points.processes, objective)(sums)
     return _start(points, category, _additive(points) @ gradient.T, objective, rng)
 
 
@@ -137,24 +133,6 @@ def _density(points: Points, objective: Objective) -> Floats:
 def _additive(points: Points) -> Floats:
     """(n, 3P) Σw, Σw² and counts of the points."""
     return np.concatenate([points.sumw, points.sumw2, points.count]).T
-
-
-class _Gradient:
-    """Objective and gradient at sums (K, 3P) of Σw, Σw² and counts, with a pedestal under each category."""
-
-    def __init__(self, processes: tuple[str, ...], objective: Objective) -> None:
-        def value_and_gradient(sums: Any, pedestal: Any) -> tuple[Any, Any]:
-            with tf.GradientTape() as tape:
-                tape.watch(sums)
-                tables = tf.split(tf.transpose(sums + pedestal), 3)
-                value = objective(Yields(processes, *tables))
-            return value, tape.gradient(value, sums)
-
-        self._function = tf.function(value_and_gradient, autograph=False)
-
-    def __call__(self, sums: Floats, pedestal: Floats) -> tuple[float, Floats]:
-        value, gradient = self._function(tf.constant(sums, tf.float64), tf.constant(pedestal, tf.float64))
-        return float(value), gradient.numpy()
 
 
 def _effective(points: Points, objective: Objective) -> float:
@@ -187,31 +165,3 @@ def _needed(objective: Objective, typical_weight: float) -> list[float]:
             case MaxRelativeUncertainty(maximum):
                 needed.append(typical_weight / maximum**2)
     return needed or [_DEFAULT_EFFECTIVE_EVENTS * typical_weight]
-
-
-def _interest(points: Points, signals: tuple[str, ...]) -> Floats:
-    """(n,) where categories may begin: at the signals, each with the same total."""
-    rows = [points.processes.index(name) for name in signals] or range(len(points.processes))
-    shares = [np.clip(points.sumw[r], 0.0, None) for r in rows]
-    return np.sum([s / max(s.sum(), 1e-300) for s in shares], axis=0)
-
-
-def _standardised(place: Floats) -> Floats:
-    deviation = place.std(axis=0)
-    return (place - place.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-
-
-def _nearest(z: Floats, weight: Floats, n: int, rng: np.random.Generator) -> Integers:
-    """The nearest of n points drawn far apart (k-means++: Arthur and Vassilvitskii, SODA 2007)."""
-    distance = np.full(len(z), np.inf)
-    nearest = np.zeros(len(z), np.int64)
-    probability = weight / weight.sum()
-    for k in range(n):
-        centre = z[rng.choice(len(z), p=probability)]
-        squared = ((z - centre) ** 2).sum(axis=1)
-        nearest[squared < distance] = k
-        distance = np.minimum(distance, squared)
-        spread = distance * weight
-        if spread.sum() > 0:
-            probability = spread / spread.sum()
-    return nearest
