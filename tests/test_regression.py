@@ -8,6 +8,7 @@ import pytest
 import cortado as ct
 from cortado import toys
 from cortado.exact import optimal_boundaries
+from cortado.objectives import Yields
 from cortado.training import FitResult
 
 K = 4
@@ -35,11 +36,11 @@ def learned(member: toys.Toy) -> tuple[FitResult, float]:
     result = ct.fit(ct.GaussianMixture(K), sample, floored(member), seed=1, starts=1, steps=60)
     category = result.categorizer
     test = member.events(2, 4000, 20_000)
-    sums = [
-        np.stack([np.bincount(category(e.scores), e.weight**n, category.n_categories) for e in test.values()])
-        for n in (1, 2, 0)
-    ]
-    return result, floored(member).value(ct.Yields(tuple(test), *sums))
+    k = category.n_categories
+    sumw, sumw2, count = (
+        np.stack([np.bincount(category(e.scores), e.weight**n, k) for e in test.values()]) for n in (1, 2, 0)
+    )
+    return result, floored(member).value(Yields(tuple(test), sumw, sumw2, count))
 
 
 @pytest.mark.parametrize("member", toys.FAMILY, ids=lambda member: member.name)
