@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.linalg import solve
+from threadpoolctl import threadpool_limits
 
 from cortado.sample import Points
 
@@ -29,7 +29,9 @@ _DEGREES = (2, 4, 6)
 _MOST_FEATURES = 80
 _LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
 _RIDGE = 1e-6
-_ITERATIONS = 300
+_ITERATIONS = 50
+_TOLERANCE = 1e-9  # of the deviance per event
+_SHORTEST = 1e-3
 _PRIOR_EVENTS = 2.0  # effective events with the shares of all cells, in a neighbourhood
 
 
@@ -38,10 +40,12 @@ def smoothed(points: Points, fitted: Points) -> Points:
 
     Counts stay what they are. The same points, where no polynomial describes the shares.
     """
-    degree = _best_degree(fitted)
-    if degree is None:
-        return points
-    shares = _Shares(fitted, degree)
+    # Products of small matrices: where other programs run, the threads of BLAS mostly wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        degree = _best_degree(fitted)
+        if degree is None:
+            return points
+        shares = _Shares(fitted, degree)
     per_event = _per_event(fitted)
     events = (points.sumw * per_event[:, None]).sum(axis=0)
     sumw = shares(points.place) * events / per_event[:, None]
@@ -113,26 +117,7 @@ class _Shares:
         variance = np.average((points.place - self._location) ** 2, axis=0, weights=weight)
         self._scale = np.where(variance > 0, np.sqrt(variance), 1.0)
         self._exponents = _exponents(points.place.shape[1], degree)
-        self._coefficients = np.zeros((len(self._exponents), len(events)))
-        monomials = self._monomials(points.place)
-        total = np.abs(events).sum()
-
-        def deviance(flat: Floats) -> tuple[float, Floats]:
-            coefficients = flat.reshape(self._coefficients.shape)
-            logs = _log_shares(monomials @ coefficients)
-            value = -(events.T * logs).sum() / total + _RIDGE * (flat @ flat)
-            expected = np.exp(logs) * events.sum(axis=0)[:, None]
-            gradient = monomials.T @ (expected - events.T) / total
-            return float(value), gradient.ravel() + 2 * _RIDGE * flat
-
-        fit: Any = minimize(
-            deviance,
-            self._coefficients.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _ITERATIONS, "ftol": 1e-10},
-        )
-        self._coefficients = fit.x.reshape(self._coefficients.shape)
+        self._coefficients = _regression(self._monomials(points.place), events)
 
     def __call__(self, place: Floats) -> Floats:
         shares: Floats = np.exp(_log_shares(self._monomials(place) @ self._coefficients)).T
@@ -141,6 +126,50 @@ class _Shares:
     def _monomials(self, place: Floats) -> Floats:
         z = np.clip((place - self._location) / self._scale, -_LARGEST, _LARGEST) / 2
         return np.stack([np.prod(z[:, list(c)], axis=1) for c in self._exponents], axis=1)
+
+
+def _regression(monomials: Floats, events: Floats) -> Floats:
+    """(m, P) coefficients of the largest likelihood, of monomials (n, m) for effective events (P, n).
+
+    By Newton's method with steps halved where they lead up: the deviance is convex.
+    """
+    n_processes, m = len(events), monomials.shape[1]
+    total = np.abs(events).sum()
+    in_cell = events.sum(axis=0)
+
+    def deviance(x: Floats) -> tuple[float, Floats]:
+        logs = _log_shares(monomials @ x)
+        return float(-(events.T * logs).sum() / total + _RIDGE * np.square(x).sum()), np.exp(logs)
+
+    def step(x: Floats, shares: Floats) -> tuple[Floats, float]:
+        gradient = monomials.T @ (shares * in_cell[:, None] - events.T) / total + 2 * _RIDGE * x
+        hessian = np.empty((m, n_processes, m, n_processes))
+        # Cells with a negative sum would curve it down.
+        weight = np.clip(in_cell, 0.0, None)[:, None] * shares / total
+        for a in range(n_processes):
+            for b in range(a + 1):
+                curvature = weight[:, a] * ((a == b) - shares[:, b])
+                block = (monomials * curvature[:, None]).T @ monomials
+                hessian[:, a, :, b] = hessian[:, b, :, a] = block
+        flat = hessian.reshape(m * n_processes, -1)
+        flat[np.diag_indices_from(flat)] += 2 * _RIDGE
+        direction = solve(flat, gradient.ravel(), assume_a="pos").reshape(x.shape)
+        return direction, float(np.sum(direction * gradient))
+
+    x = np.zeros((m, n_processes))
+    value, shares = deviance(x)
+    for _ in range(_ITERATIONS):
+        direction, decrease = step(x, shares)
+        length = 1.0
+        while (found := deviance(x - length * direction))[0] > value and length > _SHORTEST:
+            length /= 2
+        if found[0] > value:
+            break
+        x = x - length * direction
+        value, shares = found
+        if decrease < _TOLERANCE:
+            break
+    return x
 
 
 def _log_shares(logits: Floats) -> Floats:
