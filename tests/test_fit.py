@@ -10,7 +10,7 @@ import pytest
 
 import cortado as ct
 from cortado import toys
-from cortado.categorizer.rules import GridRule, MaxAffineRule
+from cortado.categorizer.rules import GaussianMixtureRule, GridRule, MaxAffineRule
 from cortado.cells import Cells
 from cortado.exact import optimal_boundaries
 from cortado.folds import fold_of
@@ -228,6 +228,22 @@ def test_categories_of_one_discriminant_are_ordered_by_position(line: Sample, mo
     positions = [np.flatnonzero(category == k).mean() for k in np.unique(category)]
     assert len(positions) > 1
     assert (np.diff(positions) > 0).all()
+
+
+def test_a_tail_without_events_goes_to_its_neighbour(line: Sample) -> None:
+    # The wide component is the most probable one on either side of the narrow ones.
+    rule = GaussianMixtureRule(
+        weights=(0.4, 0.3, 0.3),
+        means=((-3.0,), (1.0,), (3.0,)),
+        covariances=(((9.0,),), ((0.3,),), ((0.3,),)),
+    )
+    u = line.points().place
+    assert list(rule.boundaries().categories) == [0, 1, 2, 0]
+    beyond = rule.boundaries().edges[-1]
+    known = replace(line.points(), place=np.minimum(u, beyond - 0.1))
+    ordered = ordered_rule(rule, known, ONE_SIGNAL)
+    assert ordered.assign(np.array([[beyond - 0.1], [beyond + 0.1], [1e6]])).tolist() == [2, 2, 2]
+    np.testing.assert_array_equal(ordered.assign(known.place), rule.assign(known.place))
 
 
 def test_categories_are_ordered_by_significance(result: ct.FitResult) -> None:

@@ -1,5 +1,6 @@
 """Solvers that know no model: exact boundaries in one dimension, hard partitions of cells in any."""
 
+from cortado.exact.alternating import alternate
 from cortado.exact.one_dimension import (
     Binning,
     Boundaries,
@@ -7,7 +8,7 @@ from cortado.exact.one_dimension import (
     optimal_boundaries,
     optimal_intervals,
 )
-from cortado.exact.partition import Partition, alternate, hard_partition
+from cortado.exact.partition import Partition, hard_partition
 
 __all__ = [
     "Binning",
