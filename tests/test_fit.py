@@ -92,9 +92,9 @@ def test_every_category_meets_the_floors(large: Sample) -> None:
 def test_the_best_of_all_starts_and_steps_is_kept(result: ct.FitResult) -> None:
     met = [step.hard for step in result.history if not step.shortfall]
     assert OBJECTIVE.value(result.training) == pytest.approx(max(met), rel=1e-12)
-    assert {step.start for step in result.history} == {0, 1}
-    best = [max(s.hard for s in result.history if s.start == i and not s.shortfall) for i in (0, 1)]
-    assert best[0] != best[1]
+    begun = {step.start: step.hard for step in result.history if step.step == -1}
+    assert begun.keys() == {0, 1}
+    assert begun[0] != begun[1]
 
 
 def test_a_further_start_never_makes_it_worse(sample: Sample) -> None:
@@ -141,6 +141,8 @@ def test_held_out_events_do_not_matter(sample: Sample) -> None:
     assert training_only.overtraining is None
 
 
+# Raw cells of few events: the categories follow them.
+@pytest.mark.filterwarnings("ignore::cortado.training.OvertrainingWarning")
 def test_the_folds_held_out_are_the_ones_asked_for(sample: Sample) -> None:
     trained = fit(GaussianMixture(3), sample, OBJECTIVE, held_out=[0], **QUICK)
     assert trained.categorizer.training is not None

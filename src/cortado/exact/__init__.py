@@ -1,6 +1,5 @@
 """Solvers that know no model: exact boundaries in one dimension, hard partitions of cells in any."""
 
-from cortado.exact.alternating import alternate
 from cortado.exact.one_dimension import (
     Binning,
     Boundaries,
@@ -15,7 +14,6 @@ __all__ = [
     "Boundaries",
     "Partition",
     "SumOverBins",
-    "alternate",
     "hard_partition",
     "optimal_boundaries",
     "optimal_intervals",

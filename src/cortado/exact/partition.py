@@ -1,7 +1,9 @@
-"""Hard partition of cells into categories, with floors: alternating assignment that never steps down.
+"""Hard partition of cells into categories by alternating assignment.
 
-Cells are assigned by the gradient as in :mod:`cortado.exact.alternating`. Objectives that are no sum over
-categories may fall from one round to the next, and floors may break: such a step is not taken.
+The significance is a convex, degree-1 homogeneous function F of each category's yield vector, so that
+F(V) ≥ ⟨∇F(V'), V⟩. With V_k = Σ_{i in k} v_i, giving every cell i to the category with the largest
+⟨∇F(V_k), v_i⟩ never lowers a sum of such terms. Other objectives may fall from one round to the next, and
+floors may break: such a step is not taken.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError, TrainingError
-from cortado.exact.alternating import sums_of
 from cortado.exact.beginnings import interest, scattered
 from cortado.exact.prices import Requirement, assigned
 from cortado.objectives import Floor, Objective, Yields, array_namespace, as_objective
@@ -223,6 +224,12 @@ class _Search:
 
 def _gap(goal: Objective, floor: Floor, yields: Yields) -> Any:
     return array_namespace(yields.sumw).sum(floor.gap(goal.prepared(yields)))
+
+
+def sums_of(columns: npt.NDArray[Any], category: Integers, n_categories: int) -> Floats:
+    """(K, m) sums over categories of m columns (m, n)."""
+    sums = [np.bincount(category, weights=column, minlength=n_categories) for column in columns]
+    return np.stack(sums, axis=1).astype(np.float64)
 
 
 def _nothing_found(points: Points, goal: Objective, n_categories: int) -> str:
