@@ -46,7 +46,6 @@ def starts(
 
     In one dimension the first partition is the exact one, where the objective has one.
     """
-    coarse = points.coarsened(_MOST_CELLS)
     for number, rng in enumerate(rngs):
         exact = (
             _exact_start(points, objective, n_categories, rng) if kind == "partition" and not number else None
@@ -54,27 +53,30 @@ def starts(
         if exact is not None:
             yield exact
         elif kind == "partition":
-            yield partition_start(coarse, objective, n_categories, rng)
+            yield partition_start(points, objective, n_categories, rng)
         else:
-            yield random_start(coarse, n_categories, rng)
+            yield random_start(points, objective, n_categories, rng)
 
 
-def random_start(points: Points, n_categories: int, rng: np.random.Generator) -> Start:
+def random_start(
+    points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
+) -> Start:
     """Each point in the category of the nearest of K places drawn evenly from the range of the points."""
+    cells, points = points, points.coarsened(_MOST_CELLS)
     low, high = np.array(points.ranges(_TAIL)).T
     z = (points.place - low) / (high - low)
     centres = rng.random((n_categories, len(low)))
     category = np.argmin(((z[:, None, :] - centres) ** 2).sum(axis=2), axis=1)
-    return Start(points, category, points.mass / points.mass.sum(), np.eye(n_categories)[category], rng)
+    importance = points.mass / points.mass.sum()
+    return Start(points, category, n_categories, importance, cells, objective, rng)
 
 
 def partition_start(
     points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
 ) -> Start:
     """A partition of coarse cells that is good for the objective, from a random beginning."""
-    points = points.coarsened(
-        max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
-    )
+    enough = max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
+    cells, points = points, points.coarsened(min(_MOST_CELLS, enough))
     category = scattered(points.place, interest(points, objective.signals), n_categories, rng)
     values = _additive(points)
     function = ValueAndGradient(points.processes, objective)
@@ -87,7 +89,7 @@ def partition_start(
             least, partition, merit = below, found, worth
         if not below:
             break
-    return _start(points, partition, merit, objective, rng)
+    return _start(points, partition, merit, cells, objective, rng)
 
 
 def _exact_start(
@@ -106,28 +108,23 @@ def _exact_start(
     columns = [np.bincount(category, v, n_categories) for v in _additive(points).T]
     sums = np.stack(columns, axis=1).astype(np.float64)
     _, gradient = ValueAndGradient(points.processes, objective)(sums)
-    return _start(points, category, _additive(points) @ gradient.T, objective, rng)
+    return _start(points, category, _additive(points) @ gradient.T, points, objective, rng)
 
 
 def _start(
-    points: Points, category: Integers, merit: Floats, objective: Objective, rng: np.random.Generator
+    points: Points,
+    category: Integers,
+    merit: Floats,
+    cells: Points,
+    objective: Objective,
+    rng: np.random.Generator,
 ) -> Start:
     """A start from what each point is worth to each category, (n, K)."""
     ranked = np.sort(merit, axis=1)
     regret = ranked[:, -1] - ranked[:, -2]
     total = regret.sum()
     importance = regret / total if total > 0 else np.full(len(regret), 1 / len(regret))
-    return Start(points, category, importance, merit / _density(points, objective)[:, None], rng)
-
-
-def _density(points: Points, objective: Objective) -> Floats:
-    """(n,) Σ|w|, with each signal and all backgrounds together weighted alike."""
-    absolute = np.abs(points.sumw)
-    background = [p for p, name in enumerate(points.processes) if name not in objective.signals]
-    rows = [absolute[points.processes.index(name)] for name in objective.signals]
-    shares = [row / max(row.sum(), 1e-300) for row in [*rows, absolute[background].sum(axis=0)]]
-    density = np.sum(shares, axis=0)
-    return np.maximum(density, 1e-9 * density.mean())
+    return Start(points, category, merit.shape[1], importance, cells, objective, rng)
 
 
 def _additive(points: Points) -> Floats:
