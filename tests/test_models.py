@@ -160,12 +160,7 @@ def move(model: Model, size: float, seed: int = 0) -> None:
 def generic(name: str) -> Model:
     """A model at no particular place."""
     model = begun(name)
-    if isinstance(model, MaxAffine):
-        # Where it begins, before it imitates the partition, one function may be the largest everywhere.
-        model.restore({n: np.zeros_like(v) if n == "coefficients" else v for n, v in model.state.items()})
-        move(model, 2.0, seed=3)
-    else:
-        move(model, 0.2)
+    move(model, 0.2)
     return model
 
 

@@ -15,7 +15,7 @@ from cortado.models.tensorflow import tf
 
 Floats = npt.NDArray[np.float64]
 
-_SHARPNESS = 4.0  # at sharpness 1: of neighbours whose places are one unit apart
+_SHARPNESS = 3.0  # at sharpness 1: of neighbours whose places are one unit apart
 _LEAST_CURVATURE = 1e-3
 
 
@@ -65,13 +65,13 @@ class MaxAffine(LateModel):
         """Tangents at the mean coordinates of the categories' points, by importance."""
         location, scale = start.location_and_scale()
         logarithmic = start.points.features.logarithmic
-        centre = np.average(start.points.place, axis=0, weights=start.importance)
+        centre = np.average(start.place, axis=0, weights=start.importance)
         location, scale = np.where(logarithmic, centre, location), np.where(logarithmic, 1.0, scale)
         places = []
         for k in range(self.n_categories):
             weight = np.where(start.category == k, start.importance, 0.0)
             weight = weight if weight.sum() > 0 else start.importance
-            places.append(np.average((start.points.place - location) / scale, axis=0, weights=weight))
+            places.append(np.average((start.place - location) / scale, axis=0, weights=weight))
         state = {
             "location": location,
             "scale": scale,

@@ -42,7 +42,6 @@ def starts(
 
     In one dimension the first partition is the exact one, where the objective has one.
     """
-    coarse = points.coarsened(_MOST_CELLS)
     for number, rng in enumerate(rngs):
         exact = (
             _exact_start(points, objective, n_categories, rng) if kind == "partition" and not number else None
@@ -50,27 +49,28 @@ def starts(
         if exact is not None:
             yield exact
         elif kind == "partition":
-            yield partition_start(coarse, objective, n_categories, rng)
+            yield partition_start(points, objective, n_categories, rng)
         else:
-            yield random_start(coarse, n_categories, rng)
+            yield random_start(points, objective, n_categories, rng)
 
 
-def random_start(points: Points, n_categories: int, rng: np.random.Generator) -> Start:
+def random_start(points: Points, objective: Objective, n_categories: int, rng: np.random.Generator) -> Start:
     """Each point in the category of the nearest of K places drawn evenly from the range of the points."""
+    cells, points = points, points.coarsened(_MOST_CELLS)
     low, high = np.array(points.ranges(_TAIL)).T
     z = (points.place - low) / (high - low)
     centres = rng.random((n_categories, len(low)))
     category = np.argmin(((z[:, None, :] - centres) ** 2).sum(axis=2), axis=1)
-    return Start(points, category, points.mass / points.mass.sum(), n_categories, rng)
+    importance = points.mass / points.mass.sum()
+    return Start(points, category, n_categories, importance, cells, objective, rng)
 
 
 def partition_start(
     points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
 ) -> Start:
     """The best partition that was found from a random beginning, of as many categories as meet the floors."""
-    points = points.coarsened(
-        max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
-    )
+    enough = max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
+    cells, points = points, points.coarsened(min(_MOST_CELLS, enough))
     n = min(n_categories, _most_categories(points, objective), len(points.place))
     while n > 1:
         seed = int(rng.integers(2**32))
@@ -79,8 +79,8 @@ def partition_start(
         except TrainingError:
             n = 3 * n // 4
         else:
-            return _start(points, found.category, found.merit, n_categories, rng)
-    return random_start(points, n_categories, rng)
+            return _start(points, found.category, found.merit, n_categories, cells, objective, rng)
+    return random_start(cells, objective, n_categories, rng)
 
 
 def _exact_start(
@@ -99,18 +99,24 @@ def _exact_start(
     columns = np.concatenate([points.sumw, points.sumw2, points.count])
     sums = sums_of(columns, category, n_categories)
     _, gradient = ValueAndGradient(points.processes, objective)(sums)
-    return _start(points, category, columns.T @ gradient.T, n_categories, rng)
+    return _start(points, category, columns.T @ gradient.T, n_categories, points, objective, rng)
 
 
 def _start(
-    points: Points, category: Integers, merit: Floats, n_categories: int, rng: np.random.Generator
+    points: Points,
+    category: Integers,
+    merit: Floats,
+    n_categories: int,
+    cells: Points,
+    objective: Objective,
+    rng: np.random.Generator,
 ) -> Start:
     """A start from what each point is worth to each of two or more categories, (n, k)."""
     ranked = np.sort(merit, axis=1)
     regret = ranked[:, -1] - ranked[:, -2]
     total = regret.sum()
     importance = regret / total if total > 0 else np.full(len(regret), 1 / len(regret))
-    return Start(points, category, importance, n_categories, rng)
+    return Start(points, category, n_categories, importance, cells, objective, rng)
 
 
 def _effective(points: Points, objective: Objective) -> float:
