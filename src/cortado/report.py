@@ -111,11 +111,13 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
     return table
 
 
-def fit_rows(training: Yields, held_out: Yields | None, objective: Objective) -> list[SchemeRow]:
-    """Rows for the yields of a fit, on the cells of its sample."""
-    rows = [evaluate("learned", "training cells", training, objective)]
+def fit_rows(
+    training: Yields, held_out: Yields | None, objective: Objective, counted: str = "cells"
+) -> list[SchemeRow]:
+    """Rows for the yields of a fit, on the cells of its sample or what else was ``counted``."""
+    rows = [evaluate("learned", f"training {counted}", training, objective)]
     if held_out is not None:
-        rows.append(evaluate("learned", "held-out cells", held_out, objective))
+        rows.append(evaluate("learned", f"held-out {counted}", held_out, objective))
     return rows
 
 
