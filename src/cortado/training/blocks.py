@@ -19,6 +19,7 @@ from cortado.categorizer.rules import ModelRule
 from cortado.event_sample import Stream
 from cortado.models import Model
 from cortado.models.tensorflow import tf
+from cortado.training.smoothing import LARGEST, Shares, monomials
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")
@@ -81,16 +82,20 @@ class Shape:
 
 
 class Kernel:
-    """What a model makes of a unit, in functions that are traced once."""
+    """What a model makes of a unit, in functions that are traced once.
 
-    def __init__(self, model: Model, shape: Shape) -> None:
-        self._model, self._shape = model, shape
+    With ``shares``, an event counts a little for every process, as if it were any of them at its place.
+    """
+
+    def __init__(self, model: Model, shape: Shape, shares: Shares | None = None) -> None:
+        self._model, self._shape, self._shares = model, shape, shares
         signature = [
             tf.TensorSpec((shape.block, shape.dimensions), tf.float64),
             tf.TensorSpec((3, shape.block), tf.float64),
             tf.TensorSpec((), tf.float64),
         ]
-        per_category = tf.TensorSpec((3, model.n_categories), tf.float64)
+        n_sums = 3 + (len(shares.per_event) if shares else 0)
+        per_category = tf.TensorSpec((n_sums, model.n_categories), tf.float64)
         options = {"jit_compile": shape.compiled, "autograph": False}
         self._sums = tf.function(self._soft, input_signature=signature, **options)
         self._gradient = tf.function(self._product, input_signature=[*signature, per_category], **options)
@@ -106,14 +111,23 @@ class Kernel:
         self._model.restore(state)
 
     def soft_sums(self, unit: Unit, sharpness: float) -> Floats:
-        """(3, K) Σ w m_k, Σ w² m_k and Σ m_k of memberships m_k."""
+        """(3, K) Σ w m_k, Σ w² m_k and Σ m_k of memberships m_k; with shares also smooth Σ w m_k, (P, K)."""
         blocks = unit.blocks(self._shape.block)
-        return _added([self._sums(u, tables, sharpness)] for u, tables in blocks)[0]
+        sums = _added([self._sums(u, tables, sharpness)] for u, tables in blocks)[0]
+        if self._shares:
+            sums[3:] *= self._equivalent(unit)
+        return sums
 
     def gradient(self, unit: Unit, sharpness: float, factors: Floats) -> list[Floats]:
-        """Derivatives of Σ factors (P, 3, K)[process] · :meth:`soft_sums`, one of each trained variable."""
+        """Derivatives, one of each trained variable, of a sum of products with :meth:`soft_sums`.
+
+        ``factors`` (P, 3, K) or (P, 4, K) are for the three sums of each process, and for its smooth Σ w m_k.
+        """
+        rows = factors[unit.process, :3]
+        if self._shares:
+            rows = np.concatenate([rows, factors[:, 3] * self._equivalent(unit)])
         blocks = unit.blocks(self._shape.block)
-        return _added(self._gradient(u, tables, sharpness, factors[unit.process]) for u, tables in blocks)
+        return _added(self._gradient(u, tables, sharpness, rows) for u, tables in blocks)
 
     def hard_sums(self, unit: Unit, rule: ModelRule) -> Floats:
         """(3, K) Σw, Σw² and numbers of the events in each category of a rule."""
@@ -121,7 +135,15 @@ class Kernel:
         category = rule.assign(place)
         return np.stack([np.bincount(category, row, rule.n_categories) for row in _tables(weight)])
 
+    def _equivalent(self, unit: Unit) -> Floats:
+        """(P, 1) of every process, the weight of as many effective events as weight 1 of the unit's has."""
+        assert self._shares is not None
+        per_event = self._shares.per_event
+        return (per_event[unit.process] / per_event)[:, None]
+
     def _soft(self, place: Any, tables: Any, sharpness: Any) -> Any:
+        if self._shares:
+            tables = tf.concat([tables, shares_at(self._shares, place) * tables[0]], axis=0)
         return tables @ tf.cast(self._model.memberships(place, sharpness), tf.float64)
 
     def _product(self, place: Any, tables: Any, sharpness: Any, factors: Any) -> Any:
@@ -144,6 +166,17 @@ class Here:
         """What ``function(kernel, unit, *arguments)`` gives for each unit, in order."""
         with ThreadPoolExecutor(self._n_threads) as threads:
             return list(threads.map(lambda unit: function(self.kernel, unit, *arguments), self._units))
+
+
+def shares_at(shares: Shares, place: Any) -> Any:
+    """(P, n) shares of the processes at places (n, d), as a tensor.
+
+    In float32, which makes them quicker: what a regression says of them is not known to more digits.
+    """
+    z = tf.clip_by_value((place - shares.location) / shares.scale, -LARGEST, LARGEST) / 2
+    rows = tf.stack(monomials(shares.exponents, tf.transpose(tf.cast(z, tf.float32))))
+    logits = tf.constant(shares.coefficients.T, tf.float32) @ rows
+    return tf.cast(tf.nn.softmax(logits, axis=0), tf.float64)
 
 
 def _cut(streams: Iterable[Stream], length: int) -> Iterator[tuple[tuple[Stream, int, int], ...]]:

@@ -20,6 +20,7 @@ from cortado.errors import ConfigError, TrainingError
 from cortado.models import Model
 from cortado.startup import load_tensorflow
 from cortado.training.blocks import Here, Kernel, Shape, Unit
+from cortado.training.smoothing import Shares
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")
@@ -32,10 +33,11 @@ class Recipe:
     shape: Shape
     model: type[Model] = field(compare=False)
     configuration: dict[str, Any] = field(compare=False)
+    shares: Shares | None = field(compare=False)
     name: str = field(default_factory=lambda: uuid4().hex)
 
     @classmethod
-    def of(cls, model: Model, shape: Shape) -> Recipe:
+    def of(cls, model: Model, shape: Shape, shares: Shares | None) -> Recipe:
         """Raises ``ConfigError`` if the model does not say how to make another one."""
         try:
             type(model)(**model.configuration)
@@ -44,7 +46,7 @@ class Recipe:
                 f"to train on a cluster, {type(model).__name__}.configuration must be the arguments that "
                 f"make the model anew, got {model.configuration}: {error}"
             ) from error
-        return cls(shape, type(model), model.configuration)
+        return cls(shape, type(model), model.configuration, shares)
 
 
 class There:
@@ -120,7 +122,7 @@ def _kernel(recipe: Recipe) -> Kernel:
     """The copy of the model on this worker: of one training at a time."""
     model = recipe.model(**recipe.configuration)
     model.build(recipe.shape.dimensions)
-    return Kernel(model, recipe.shape)
+    return Kernel(model, recipe.shape, recipe.shares)
 
 
 def _shares(sizes: Sequence[int], n_workers: int) -> list[list[int]]:

@@ -28,6 +28,7 @@ from cortado.training.order import ordered_rule
 from cortado.training.plan import Plan
 from cortado.training.run import OvertrainingWarning, Run
 from cortado.training.schedules import Constant, Exponential, Schedule
+from cortado.training.smoothing import Shares, shares_of
 
 Progress = Callable[[int, int, float | None], None]
 Callback = Callable[[Step], Any]
@@ -113,8 +114,9 @@ def fit(
         Starts are "partition"s of the cells that are good for the objective, found from random beginnings (in
         one dimension the exact optimum is the first, where there is one), or "random" ones.
     smoothing
-        Whether gradient steps see the cells with smooth shares of the processes, where a regression describes
-        them well enough (:mod:`cortado.training.smoothing`), so that categories do not follow fluctuations.
+        Whether gradient steps see cells and events with smooth shares of the processes, where a regression
+        describes them well enough (:mod:`cortado.training.smoothing`), so that categories do not follow
+        fluctuations.
         With a single coordinate there is little to follow, and nothing is smoothed.
     optimizer
         Any Keras optimizer; a copy of it is used. Adam by default.
@@ -137,7 +139,7 @@ def fit(
     events
         The events that the sample is made of, for where cells are too coarse: in four dimensions and more.
         A step takes a time in proportion to their number; memory does not grow with it where they are in
-        files. Nothing is smoothed.
+        files.
     event_steps
         Gradient steps on events, with a fresh optimizer and the second half of the schedules. With ``steps``
         of 0 they follow the starts at once, with the whole schedules.
@@ -183,8 +185,9 @@ def fit(
     _check(goal, points, model)
     chosen = keras.optimizers.Adam() if optimizer is None else optimizer
     _check_optimizer(chosen, learning_rate)
-    of_folds = _events_of_folds(events, points, folds, model, plan, client)
-    run = Run(model, points, goal, plan, chosen, of_folds(folds) if of_folds else None)
+    shares = shares_of(points) if smoothing and points.place.shape[1] > 1 else None
+    of_folds = _events_of_folds(events, points, folds, model, plan, shares, client)
+    run = Run(model, points, goal, plan, chosen, shares, of_folds(folds) if of_folds else None)
     kept = Checkpoint(checkpoint, run.description) if checkpoint else None
     for step in run.evaluations(kept):
         for callback in callbacks:
@@ -226,7 +229,13 @@ def _held_out_yields(
 
 
 def _events_of_folds(
-    events: EventSample | None, points: Points, folds: Sequence[int], model: Model, plan: Plan, client: Any
+    events: EventSample | None,
+    points: Points,
+    folds: Sequence[int],
+    model: Model,
+    plan: Plan,
+    shares: Shares | None,
+    client: Any,
 ) -> _OfFolds | None:
     """A function that gives the events of some folds; None without events."""
     if events is None:
@@ -234,7 +243,7 @@ def _events_of_folds(
             raise ConfigError("a client is of use with events alone: cells are trained on in this process")
         return None
     _check_events(events, points, folds)
-    return holding(events, points.processes, model, plan.event_steps, client)
+    return holding(events, points.processes, model, plan.event_steps, shares, client)
 
 
 def _check_events(events: EventSample, points: Points, folds: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ variables. Whoever computes the sums of which events, they are added up in one o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +23,7 @@ from cortado.objectives import Objective, Yields
 from cortado.training.blocks import Here, Kernel, Shape, Unit
 from cortado.training.cluster import Recipe, There
 from cortado.training.loop import restore_state, state_of
+from cortado.training.smoothing import Shares
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")
@@ -49,19 +51,30 @@ class Events:
         units: Sequence[Unit],
         processes: tuple[str, ...],
         scale: float,
+        shares: Shares | None = None,
         digest: str = "",
     ) -> None:
-        self._holder, self.processes, self.digest = holder, processes, digest
+        self._holder, self.processes, self.shares, self.digest = holder, processes, shares, digest
         self._process = [unit.process for unit in units]
-        self._scale = np.array([scale, scale**2, 1.0])[:, None]
+        self._scale = np.array([scale, scale**2, 1.0, scale])[:, None]
+
+    @property
+    def n_sums(self) -> int:
+        """Number of sums for each process and category."""
+        return 3 if self.shares is None else 4
 
     def soft_sums(self, sharpness: float) -> Floats:
-        """(P, 3, K) Σw, Σw² and counts of the soft categories."""
-        return self._per_process(self._holder.each(Kernel.soft_sums, sharpness))
+        """(P, 3, K) Σw, Σw² and counts of the soft categories; (P, 4, K) with Σw from smooth shares."""
+        parts = self._holder.each(Kernel.soft_sums, sharpness)
+        total = self._per_process([part[:3] for part in parts])
+        if self.shares is None:
+            return total
+        smooth = np.sum([part[3:] for part in parts], axis=0) * self._scale[3]
+        return np.concatenate([total, smooth[:, None]], axis=1)
 
     def gradient(self, sharpness: float, derivatives: Floats) -> list[Floats]:
-        """Of Σ derivatives (P, 3, K) · :meth:`soft_sums`, one array for each trained variable."""
-        parts = self._holder.each(Kernel.gradient, sharpness, derivatives * self._scale)
+        """Of Σ derivatives · :meth:`soft_sums`, one array for each trained variable."""
+        parts = self._holder.each(Kernel.gradient, sharpness, derivatives * self._scale[: self.n_sums])
         return [np.sum(arrays, axis=0) for arrays in zip(*parts, strict=True)]
 
     def yields(self, rule: ModelRule) -> Yields:
@@ -70,14 +83,20 @@ class Events:
         return Yields(self.processes, sums[:, 0], sums[:, 1], np.rint(sums[:, 2]).astype(np.int64))
 
     def _per_process(self, parts: list[Floats]) -> Floats:
+        """(P, 3, K) from (3, K) of each unit."""
         total = np.zeros((len(self.processes), *parts[0].shape))
         for process, part in zip(self._process, parts, strict=True):
             total[process] += part
-        return total * self._scale
+        return total * self._scale[:3]
 
 
 def holding(
-    sample: EventSample, processes: tuple[str, ...], model: Model, steps: int, client: Any
+    sample: EventSample,
+    processes: tuple[str, ...],
+    model: Model,
+    steps: int,
+    shares: Shares | None,
+    client: Any,
 ) -> Callable[[Collection[int]], Events]:
     """A function that gives the events of some folds, to be trained on for so many steps.
 
@@ -88,13 +107,13 @@ def holding(
     shape = Shape.of_blocks(largest, sample.features.dimensions, compiled=compiled)
     make: Callable[[Sequence[Unit]], Holder]
     if client is None:
-        make = partial(Here, Kernel(model, shape))
+        make = partial(Here, Kernel(model, shape, shares))
     else:
-        make = partial(There, client, Recipe.of(model, shape), model)
+        make = partial(There, client, Recipe.of(model, shape, shares), model)
 
     def events(folds: Collection[int]) -> Events:
         units = shape.units(sample.in_folds(folds), processes)
-        return Events(make(units), units, processes, sample.n_folds / len(folds), sample.digest)
+        return Events(make(units), units, processes, sample.n_folds / len(folds), shares, sample.digest)
 
     return events
 
@@ -106,7 +125,7 @@ class EventTrainer:
         self._model, self._events, self._goal = model, events, goal
         self._optimizer = optimizer
         self._optimizer.build(model.trainable_variables)
-        shape = (len(events.processes), 3, model.n_categories)
+        shape = (len(events.processes), events.n_sums, model.n_categories)
         signature = [tf.TensorSpec(shape, tf.float64), tf.TensorSpec((), tf.float64)]
         self._valued = tf.function(self._value, input_signature=signature, autograph=False)
         self._applied = tf.function(self._apply, autograph=False)
@@ -147,11 +166,14 @@ class EventTrainer:
         return found
 
     def _value(self, sums: Any, strength: Any) -> tuple[Any, Any]:
-        """The objective of yields (P, 3, K) and its derivatives."""
+        """The objective of soft sums and its derivatives; floors are those of the events as they are."""
         with tf.GradientTape() as tape:
             tape.watch(sums)
-            yields = Yields(self._events.processes, sums[:, 0], sums[:, 1], sums[:, 2])
-            value = tf.cast(self._goal.soft(yields, strength), tf.float64)
+            held = smooth = Yields(self._events.processes, sums[:, 0], sums[:, 1], sums[:, 2])
+            if self._events.shares:
+                sumw2 = tf.abs(sums[:, 3] * self._events.shares.mean_weight[:, None])
+                smooth = replace(held, sumw=sums[:, 3], sumw2=sumw2)
+            value = tf.cast(self._goal.soft(smooth, strength, held), tf.float64)
         return value, tape.gradient(value, sums, unconnected_gradients="zero")
 
     def _apply(self, gradient: Any) -> None:

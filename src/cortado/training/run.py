@@ -22,12 +22,11 @@ from cortado.training.history import Step, bias
 from cortado.training.loop import Trainer
 from cortado.training.on_events import Events, EventTrainer
 from cortado.training.plan import Plan
-from cortado.training.smoothing import smoothed
+from cortado.training.smoothing import Shares
 from cortado.training.starts import starts
 
 Floats = npt.NDArray[np.float64]
 
-_SMOOTHING_CELLS = 4000
 # A cell that a boundary cuts counts on one side as a whole: on events a category can hold a little less.
 _MARGIN = 0.01
 
@@ -61,15 +60,14 @@ class Run:
         goal: Objective,
         plan: Plan,
         optimizer: Any,
+        shares: Shares | None = None,
         events: Events | None = None,
     ) -> None:
         self._model, self._points, self._plan, self._events = model, points, plan, events
         self._asked, self._goal = goal, goal.with_margin(_MARGIN)
         self._optimizer = optimizer
         self._coarse = points.coarsened(plan.max_cells)
-        self._smooth = self._coarse
-        if plan.smoothing and points.place.shape[1] > 1:
-            self._smooth = smoothed(self._coarse, points.coarsened(_SMOOTHING_CELLS))
+        self._smooth = shares.smoothed(self._coarse) if shares else self._coarse
         self._trainer: Trainer | None = None
         self._ended = False
         self._diverged: list[str] = []
