@@ -13,7 +13,13 @@ from cortado.columnar.datasets import resolve_files
 from cortado.config import Config, MetadataBranch, load_config, parse_config
 from cortado.coordinates import Identity, Linear, LogRatio
 from cortado.errors import ConfigError, InputError
-from cortado.objectives import Asimov, MinBackground, MinEffectiveEvents
+from cortado.objectives import (
+    Asimov,
+    MaxRelativeUncertainty,
+    MinBackground,
+    MinEffectiveEvents,
+    MinEvents,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -91,6 +97,23 @@ def test_the_discriminant_is_that_of_features_and_coordinates():
 def test_the_objective_is_that_of_signals_and_constraints():
     objective = parse_config(valid()).objective
     assert objective.terms == (Asimov(["ggH"], "geometric"), MinBackground(5.0), MinEffectiveEvents(10.0))
+
+
+def test_every_key_of_the_objective_reaches_it():
+    content = valid() | {
+        "signals": ["ggH", "W"],
+        "combine": "sum",
+        "signal_weights": {"W": 0.5},
+        "other_signals": "ignored",
+        "constraints": {"min_events": 7, "max_relative_uncertainty": 0.2, "min_effective_events": 3.0},
+    }
+    assert parse_config(content).objective.terms == (
+        Asimov(["ggH", "W"], "sum", weights={"W": 0.5}, other_signals="ignored"),
+        MinBackground(10.0),
+        MinEffectiveEvents(3.0),
+        MinEvents(7),
+        MaxRelativeUncertainty(0.2),
+    )
 
 
 @pytest.mark.parametrize(

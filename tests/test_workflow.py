@@ -277,6 +277,33 @@ class TestOneNumberOfCategories:
 
 
 @pytest.mark.usefixtures("without_figures")
+class TestOtherModelsAndObjectives:
+    @pytest.mark.parametrize(
+        ("model", "kind", "n"), [("sigmoid_cuts", "grid", 4), ("max_affine", "max_affine", 3)]
+    )
+    def test_the_job_does_what_its_configuration_says(self, tmp_path, toy_folder, toy_config, model, kind, n):
+        content = toy_config(
+            categories=5,
+            combine="sum",
+            signal_weights={"signal2": 3.0},
+            other_signals="ignored",
+            constraints={"min_events": 40},
+            fit={"steps": 20, "starts": 1, "model": model, "folds": 1},
+        )
+        run(content, tmp_path / "out", toy_folder)
+        (result,) = read(tmp_path / "out")["results"]
+        categorizer = ct.Categorizer.load(tmp_path / "out" / "categorizer.json")
+        assert categorizer.rule.kind == kind
+        assert result["n_categories"] == categorizer.n_categories >= n
+        with uproot.open(tmp_path / "out" / "templates.root") as file:
+            yields = {name: file[f"SR/{name}"].values() for name in toys.PROCESSES}
+        background = sum(yields[name] for name in toys.BACKGROUNDS)
+        z = {name: significance(yields[name], background) for name in toys.SIGNALS}
+        row = row_of(result, "learned", "all")
+        assert row["significances"] == pytest.approx(z)
+        assert row["combined"] == pytest.approx(z["signal1"] + 3.0 * z["signal2"])
+
+
 class TestNormalisation:
     """Cross section × luminosity / Σw(generated) × generator weight is the toy's complete weight."""
 

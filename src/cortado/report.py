@@ -86,7 +86,15 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
     and the smallest effective number of simulated background events, (Σw)²/Σw², of any category.
     """
     signals = list(rows[0].significances)
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    # 80 columns are enough for two signals.
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     headings = ("scheme", "K", "events", *(f"Z {name}" for name in signals), combined, "min B", "n_eff")
     for heading in headings:
         table.add_column(
@@ -102,13 +110,17 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
             row.events,
             *(f"{row.significances[name]:.4f}" for name in signals),
             f"{row.combined:.4f} ± {row.combined_uncertainty:.4f}",
-            f"{row.min_background:.3g}",
-            f"{row.min_effective_events:.3g}",
+            _rounded(row.min_background),
+            _rounded(row.min_effective_events),
         )
         previous = row.scheme
     if empty := [f"{r.scheme} ({r.events}): {r.without_background}" for r in rows if r.without_background]:
         table.caption = "Without background, so without significance: " + "; ".join(empty)
     return table
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def fit_rows(

@@ -20,7 +20,7 @@ class ValueAndGradient:
     """
 
     def __init__(self, processes: tuple[str, ...], function: Callable[[Yields], Any]) -> None:
-        from cortado.models.tensorflow import tf
+        from cortado.models.tensorflow import tf, traced
 
         def value_and_gradient(sums: Any, pedestal: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
@@ -30,7 +30,7 @@ class ValueAndGradient:
             return value, tape.gradient(value, sums, unconnected_gradients="zero")
 
         self._tf = tf
-        self._function = tf.function(value_and_gradient, autograph=False)
+        self._function = traced(value_and_gradient)
 
     def __call__(self, sums: Floats, pedestal: Floats | float = 0.0) -> tuple[float, Floats]:
         """Value and gradient (K, 3P), with a pedestal (3P,) added to every category's sums."""

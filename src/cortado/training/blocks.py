@@ -18,8 +18,8 @@ import numpy.typing as npt
 from cortado.categorizer.rules import ModelRule
 from cortado.event_sample import Stream
 from cortado.models import Model
-from cortado.models.tensorflow import tf
-from cortado.training.smoothing import LARGEST, Shares, monomials
+from cortado.models.tensorflow import tf, traced
+from cortado.training.smoothing import LARGEST, Shares, products
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")
@@ -96,9 +96,10 @@ class Kernel:
         ]
         n_sums = 3 + (len(shares.per_event) if shares else 0)
         per_category = tf.TensorSpec((n_sums, model.n_categories), tf.float64)
-        options = {"jit_compile": shape.compiled, "autograph": False}
-        self._sums = tf.function(self._soft, input_signature=signature, **options)
-        self._gradient = tf.function(self._product, input_signature=[*signature, per_category], **options)
+        compiled = shape.compiled
+        self._sums = traced(self._soft, input_signature=signature, jit_compile=compiled)
+        signature = [*signature, per_category]
+        self._gradient = traced(self._product, input_signature=signature, jit_compile=compiled)
 
     @property
     def n_traces(self) -> int:
@@ -174,7 +175,7 @@ def shares_at(shares: Shares, place: Any) -> Any:
     In float32, which makes them quicker: what a regression says of them is not known to more digits.
     """
     z = tf.clip_by_value((place - shares.location) / shares.scale, -LARGEST, LARGEST) / 2
-    rows = tf.stack(monomials(shares.exponents, tf.transpose(tf.cast(z, tf.float32))))
+    rows = tf.stack(products(shares.exponents, tf.transpose(tf.cast(z, tf.float32))))
     logits = tf.constant(shares.coefficients.T, tf.float32) @ rows
     return tf.cast(tf.nn.softmax(logits, axis=0), tf.float64)
 

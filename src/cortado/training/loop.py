@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.models import Model, Start
-from cortado.models.tensorflow import keras, tf
+from cortado.models.tensorflow import keras, tf, traced
 from cortado.objectives import Objective, Yields
 from cortado.sample import Points
 
@@ -54,10 +54,10 @@ class Trainer:
         self._imitator.build(model.trainable_variables)
         self._unused = [tf.identity(v) for v in self._imitator.variables]
         compiled = float(len(points.place)) * model.n_categories * total_steps > _WORTH_COMPILING
-        self._run = tf.function(self._steps, autograph=False, jit_compile=compiled)
+        self._run = traced(self._steps, jit_compile=compiled)
         # Starts may be partitions of different cells.
         tables = [tf.TensorSpec((None, n), tf.float64) for n in (points.place.shape[1], model.n_categories)]
-        self._imitate = tf.function(self._imitations, input_signature=tables, autograph=False)
+        self._imitate = traced(self._imitations, input_signature=tables)
 
     @property
     def n_traces(self) -> int:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cortado.categorizer.rules import ModelRule
 from cortado.event_sample import EventSample
 from cortado.models import Model
-from cortado.models.tensorflow import tf
+from cortado.models.tensorflow import tf, traced
 from cortado.objectives import Objective, Yields
 from cortado.training.blocks import Here, Kernel, Shape, Unit
 from cortado.training.cluster import Recipe, There
@@ -127,8 +127,8 @@ class EventTrainer:
         self._optimizer.build(model.trainable_variables)
         shape = (len(events.processes), events.n_sums, model.n_categories)
         signature = [tf.TensorSpec(shape, tf.float64), tf.TensorSpec((), tf.float64)]
-        self._valued = tf.function(self._value, input_signature=signature, autograph=False)
-        self._applied = tf.function(self._apply, autograph=False)
+        self._valued = traced(self._value, input_signature=signature)
+        self._applied = traced(self._apply)
 
     @property
     def n_traces(self) -> int:

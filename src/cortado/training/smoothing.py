@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.linalg import solve
+from threadpoolctl import threadpool_limits
 
 from cortado.sample import Points
 
@@ -31,7 +32,9 @@ _DEGREES = (2, 4, 6)
 _MOST_FEATURES = 80
 LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
 _RIDGE = 1e-6
-_ITERATIONS = 300
+_ITERATIONS = 50
+_TOLERANCE = 1e-9  # of the deviance per event
+_SHORTEST = 1e-3
 _PRIOR_EVENTS = 2.0  # effective events with the shares of all cells, in a neighbourhood
 
 
@@ -41,8 +44,10 @@ def shares_of(points: Points) -> Shares | None:
     The regression is made on some of the points, doubled in size until they are few enough.
     """
     fitted = points.coarsened(_FITTED_CELLS)
-    degree = _best_degree(fitted)
-    return None if degree is None else Shares(fitted, degree)
+    # Products of small matrices: where other programs run, the threads of BLAS mostly wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        degree = _best_degree(fitted)
+        return None if degree is None else Shares(fitted, degree)
 
 
 def _best_degree(points: Points) -> int | None:
@@ -123,26 +128,7 @@ class Shares:
         variance = np.average((points.place - self.location) ** 2, axis=0, weights=weight)
         self.scale = np.where(variance > 0, np.sqrt(variance), 1.0)
         self.exponents = _exponents(points.place.shape[1], degree)
-        self.coefficients = np.zeros((len(self.exponents), len(events)))
-        rows = self._monomials(points.place)
-        total = np.abs(events).sum()
-
-        def deviance(flat: Floats) -> tuple[float, Floats]:
-            coefficients = flat.reshape(self.coefficients.shape)
-            logs = _log_shares(rows @ coefficients)
-            value = -(events.T * logs).sum() / total + _RIDGE * (flat @ flat)
-            expected = np.exp(logs) * events.sum(axis=0)[:, None]
-            gradient = rows.T @ (expected - events.T) / total
-            return float(value), gradient.ravel() + 2 * _RIDGE * flat
-
-        fit: Any = minimize(
-            deviance,
-            self.coefficients.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _ITERATIONS, "ftol": 1e-10},
-        )
-        self.coefficients = fit.x.reshape(self.coefficients.shape)
+        self.coefficients = _regression(self._monomials(points.place), events)
 
     def __call__(self, place: Floats) -> Floats:
         shares: Floats = np.exp(_log_shares(self._monomials(place) @ self.coefficients)).T
@@ -156,16 +142,60 @@ class Shares:
 
     def _monomials(self, place: Floats) -> Floats:
         z = np.clip((place - self.location) / self.scale, -LARGEST, LARGEST) / 2
-        return np.stack(monomials(self.exponents, z.T), axis=1)
+        return np.stack(products(self.exponents, z.T), axis=1)
 
 
-def monomials(exponents: Sequence[tuple[int, ...]], z: Any) -> list[Any]:
+def products(exponents: Sequence[tuple[int, ...]], z: Any) -> list[Any]:
     """Products of the rows of z (d, n), numpy arrays or tensors; every one is a shorter one times a row."""
     made: dict[tuple[int, ...], Any] = {(): z[0] * 0 + 1}
     for chosen in exponents:
         if chosen:
             made[chosen] = made[chosen[:-1]] * z[chosen[-1]]
     return list(made.values())
+
+
+def _regression(monomials: Floats, events: Floats) -> Floats:
+    """(m, P) coefficients of the largest likelihood, of monomials (n, m) for effective events (P, n).
+
+    By Newton's method with steps halved where they lead up: the deviance is convex.
+    """
+    n_processes, m = len(events), monomials.shape[1]
+    total = np.abs(events).sum()
+    in_cell = events.sum(axis=0)
+
+    def deviance(x: Floats) -> tuple[float, Floats]:
+        logs = _log_shares(monomials @ x)
+        return float(-(events.T * logs).sum() / total + _RIDGE * np.square(x).sum()), np.exp(logs)
+
+    def step(x: Floats, shares: Floats) -> tuple[Floats, float]:
+        gradient = monomials.T @ (shares * in_cell[:, None] - events.T) / total + 2 * _RIDGE * x
+        hessian = np.empty((m, n_processes, m, n_processes))
+        # Cells with a negative sum would curve it down.
+        weight = np.clip(in_cell, 0.0, None)[:, None] * shares / total
+        for a in range(n_processes):
+            for b in range(a + 1):
+                curvature = weight[:, a] * ((a == b) - shares[:, b])
+                block = (monomials * curvature[:, None]).T @ monomials
+                hessian[:, a, :, b] = hessian[:, b, :, a] = block
+        flat = hessian.reshape(m * n_processes, -1)
+        flat[np.diag_indices_from(flat)] += 2 * _RIDGE
+        direction = solve(flat, gradient.ravel(), assume_a="pos").reshape(x.shape)
+        return direction, float(np.sum(direction * gradient))
+
+    x = np.zeros((m, n_processes))
+    value, shares = deviance(x)
+    for _ in range(_ITERATIONS):
+        direction, decrease = step(x, shares)
+        length = 1.0
+        while (found := deviance(x - length * direction))[0] > value and length > _SHORTEST:
+            length /= 2
+        if found[0] > value:
+            break
+        x = x - length * direction
+        value, shares = found
+        if decrease < _TOLERANCE:
+            break
+    return x
 
 
 def _log_shares(logits: Floats) -> Floats:
