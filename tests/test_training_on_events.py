@@ -20,9 +20,10 @@ from cortado.models.tensorflow import keras, tf
 from cortado.objectives import Asimov, MinBackground, MinEvents, Objective, Yields, as_objective
 from cortado.sample import Sample
 from cortado.training import Constant, Exponential, FitResult, Step, TrainingWarning, fit
-from cortado.training.blocks import Here, Kernel, Shape
+from cortado.training.blocks import Here, Kernel, Shape, shares_at
 from cortado.training.loop import Trainer
 from cortado.training.on_events import Events, EventTrainer
+from cortado.training.smoothing import Shares, shares_of
 from cortado.training.starts import random_start
 
 OBJECTIVE = Asimov(toys.SIGNALS) + MinBackground(10.0)
@@ -84,12 +85,17 @@ def begun(model: Model, sample: Sample) -> Model:
 
 
 def held(
-    model: Model, sample: EventSample, shape: Shape, folds: Any = (0,), threads: int = 2
+    model: Model,
+    sample: EventSample,
+    shape: Shape,
+    folds: Any = (0,),
+    threads: int = 2,
+    shares: Shares | None = None,
 ) -> tuple[Events, Kernel]:
-    kernel = Kernel(model, shape)
+    kernel = Kernel(model, shape, shares)
     units = shape.units(sample.in_folds(folds), sample.processes)
     scale = sample.n_folds / len(folds)
-    return Events(Here(kernel, units, threads), units, sample.processes, scale), kernel
+    return Events(Here(kernel, units, threads), units, sample.processes, scale, shares), kernel
 
 
 def together(events: EventSample, fold: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -127,10 +133,40 @@ def test_sums_and_gradient_are_those_of_all_events_in_one_go(
     assert kernel.n_traces == 1
 
 
-def test_gradient_is_that_of_finite_differences(sample: Sample, events: EventSample) -> None:
+@pytest.fixture(scope="module")
+def shares(sample: Sample) -> Shares:
+    found = shares_of(sample.points([0]))
+    assert found is not None
+    return found
+
+
+def test_shares_are_those_of_the_regression(sample: Sample, shares: Shares) -> None:
+    place = sample.points().place
+    found = shares_at(shares, tf.constant(place))
+    np.testing.assert_allclose(found, shares(place), rtol=1e-3, atol=1e-6)  # in float32
+    np.testing.assert_allclose(np.sum(found, axis=0), 1.0, rtol=1e-6)
+
+
+def test_smooth_sums_are_those_of_smoothed_cells(sample: Sample, events: EventSample, shares: Shares) -> None:
+    model = begun(GaussianMixture(3), sample)
+    found = held(model, events, Shape(256, 2, False), shares=shares)[0].soft_sums(2.0)
+    smooth = shares.smoothed(sample.points([0]))
+    memberships = np.asarray(model.memberships(tf.constant(smooth.place), 2.0))
+    assert found.shape == (7, 4, 3)
+    plain = held(model, events, Shape(256, 2, False))[0].soft_sums(2.0)
+    np.testing.assert_allclose(found[:, :3], plain, rtol=1e-12)
+    # The cells are small, but not so small that all events of one have the same memberships and shares.
+    np.testing.assert_allclose(found[:, 3], smooth.sumw @ memberships, rtol=2e-3)
+    assert np.abs(found[:, 3] / found[:, 0] - 1).max() > 0.005
+
+
+@pytest.mark.parametrize("smoothing", [False, True], ids=["as they are", "smooth"])
+def test_gradient_is_that_of_finite_differences(
+    smoothing: bool, sample: Sample, events: EventSample, shares: Shares
+) -> None:
     model = begun(GaussianMixture(3), sample)
     objective = as_objective(OBJECTIVE + MinBackground(9_000.0) + MinEvents(4_000.0))
-    found, _ = held(model, events, Shape(256, 2, False))
+    found, _ = held(model, events, Shape(256, 2, False), shares=shares if smoothing else None)
     trainer = EventTrainer(model, found, objective, keras.optimizers.SGD(1.0))
     before = {name: value.copy() for name, value in model.state.items()}
     trainer.run(np.array([0.7]), None, np.array([1.3]))
@@ -171,10 +207,13 @@ def test_bits_do_not_depend_on_threads_or_files(
 ) -> None:
     model = begun(GaussianMixture(3), sample)
     derivatives = np.random.default_rng(2).normal(size=(7, 3, 3))
+    shape = Shape(512, 2, compiled)
+    kernel = Kernel(model, shape)
     bits = set()
     for source in (events, events.save(tmp_path)):
+        units = shape.units(source.in_folds([0]), source.processes)
         for threads in (1, 2, 3):
-            found, _ = held(model, source, Shape(512, 2, compiled), threads=threads)
+            found = Events(Here(kernel, units, threads), units, source.processes, 2.0)
             arrays = [found.soft_sums(2.0), *found.gradient(2.0, derivatives)]
             bits.add(b"".join(array.tobytes() for array in arrays))
     assert len(bits) == 1
@@ -466,7 +505,7 @@ def test_floors_that_cannot_be_met_are_an_error(sample: Sample, events: EventSam
 def test_it_helps_where_cells_are_coarse() -> None:
     """In four coordinates 16 000 cells are too coarse for gradient steps: steps on events mend that."""
     toy = next(t for t in toys.family.FAMILY if t.name == "five classes")
-    arrays = toys.arrays(toy.events(1, 10_000, 100_000))
+    arrays = toys.arrays(toy.events(1, 5_000, 50_000))
     inputs: dict[str, Any] = {"coordinates": toy.coordinates, "names": toy.names, "n_folds": 1}
     sample = Sample.from_arrays(arrays, **inputs)
     events = EventSample.from_arrays(arrays, **inputs)
@@ -482,7 +521,7 @@ def test_it_helps_where_cells_are_coarse() -> None:
         event_steps=60,
         max_cells=1000,
     )
-    before = next(s.hard for s in trained.history if s.start == 1)
+    began = next(s.hard for s in trained.history if s.start == 1)
     other = toy.events(2, 10_000, 100_000)
 
     def on_others(rule: Any) -> float:
@@ -493,5 +532,5 @@ def test_it_helps_where_cells_are_coarse() -> None:
         return goal.value(Yields(tuple(other), np.array(sums), np.array(sums), np.array(sums)))
 
     cells = fit(GaussianMixture(8), sample, goal, seed=1, starts=1, steps=60, max_cells=1000)
-    assert goal.value(trained.training) > 1.01 * before
-    assert on_others(trained.categorizer.rule) > 1.005 * on_others(cells.categorizer.rule)
+    assert goal.value(trained.training) > 1.01 * began
+    assert on_others(trained.categorizer.rule) > 1.01 * on_others(cells.categorizer.rule)

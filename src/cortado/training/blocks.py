@@ -115,9 +115,9 @@ class Kernel:
         """(3, K) Σ w m_k, Σ w² m_k and Σ m_k of memberships m_k; with shares also smooth Σ w m_k, (P, K)."""
         blocks = unit.blocks(self._shape.block)
         sums = _added([self._sums(u, tables, sharpness)] for u, tables in blocks)[0]
-        if self._shares:
-            sums[3:] *= self._equivalent(unit)
-        return sums
+        if self._shares is None:
+            return sums
+        return np.concatenate([sums[:3], sums[3:] * self._equivalent(unit)])
 
     def gradient(self, unit: Unit, sharpness: float, factors: Floats) -> list[Floats]:
         """Derivatives, one of each trained variable, of a sum of products with :meth:`soft_sums`.
@@ -125,7 +125,7 @@ class Kernel:
         ``factors`` (P, 3, K) or (P, 4, K) are for the three sums of each process, and for its smooth Σ w m_k.
         """
         rows = factors[unit.process, :3]
-        if self._shares:
+        if self._shares is not None:
             rows = np.concatenate([rows, factors[:, 3] * self._equivalent(unit)])
         blocks = unit.blocks(self._shape.block)
         return _added(self._gradient(u, tables, sharpness, rows) for u, tables in blocks)
@@ -143,7 +143,7 @@ class Kernel:
         return (per_event[unit.process] / per_event)[:, None]
 
     def _soft(self, place: Any, tables: Any, sharpness: Any) -> Any:
-        if self._shares:
+        if self._shares is not None:
             tables = tf.concat([tables, shares_at(self._shares, place) * tables[0]], axis=0)
         return tables @ tf.cast(self._model.memberships(place, sharpness), tf.float64)
 
