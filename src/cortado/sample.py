@@ -155,8 +155,8 @@ class Sample:
 
         Weights are complete (Σw is the expected yield). Folds come from ``event_ids``, per process the event
         numbers (n,), which different processes may share. Without them folds come from the event itself, its
-        features and weight, never from its row: equal events share a fold, and other weights make other
-        folds.
+        features and weight, never from its row; equal events spread over the folds, and other weights
+        make other folds.
 
         Raises
         ------

@@ -15,23 +15,17 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A partition of n points into K categories.
+    """A partition of n points into at most K = ``n_categories`` categories.
 
     ``category`` (n,) of each point; ``importance`` (n,) ≥ 0, sum 1, how much the choice matters there;
-    ``worth`` (n, K) what a point would be worth to each category, per unit of its weight; ``rng`` for what
-    else a model has to choose.
+    ``rng`` for what else a model has to choose.
     """
 
     points: Points
     category: Integers
     importance: Floats
-    worth: Floats
+    n_categories: int
     rng: np.random.Generator
-
-    @property
-    def n_categories(self) -> int:
-        """Number K of categories."""
-        return self.worth.shape[1]
 
     def location_and_scale(self) -> tuple[Floats, Floats]:
         """(d,) mean and standard deviation of the coordinates, by Σ|w|; 1 where there is no spread."""

@@ -101,7 +101,7 @@ class Run:
         if begun:
             self.history, self.best, self._diverged = list(begun.history), begun.best, list(begun.diverged)
         rngs = np.random.default_rng(plan.seed).spawn(plan.starts)
-        all_starts = starts(self._coarse, self._goal, self._model.n_categories, plan.initialisation, rngs)
+        all_starts = starts(self._smooth, self._goal, self._model.n_categories, plan.initialisation, rngs)
         for number, start in enumerate(all_starts):
             if begun and number < begun.start:
                 continue

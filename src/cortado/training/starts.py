@@ -1,21 +1,19 @@
 """Where trainings start: hard partitions of the cells, found without any model, or random ones.
 
 By itself such a partition follows the fluctuations of the simulation. So it is made of cells that hold enough
-simulated background, and with a pedestal: a little background in every category, which makes small categories
-worthless. A model then has few parameters to imitate it with.
+simulated background, smooth ones where there are any, and a model has few parameters to imitate it with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError, TrainingError
-from cortado.exact import alternate, optimal_boundaries
-from cortado.exact.beginnings import interest, scattered
+from cortado.exact import hard_partition, optimal_boundaries
+from cortado.exact.partition import sums_of
 from cortado.models import Start
 from cortado.objectives import (
     MaxRelativeUncertainty,
@@ -30,12 +28,10 @@ from cortado.sample import Points
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-# Of the background that a category has to have: the first with which all have it is taken.
-_PEDESTALS = (0.3, 0.6, 1.2)
-_DEFAULT_EFFECTIVE_EVENTS = 10.0  # where no floor says how much that is
 _EVENTS_PER_CELL = 5  # effective background events, on average
 _LEAST_CELLS = 4  # for each category
-_MOST_CELLS = 4000
+_MOST_CELLS = 3000
+_HOPS = 15
 _TAIL = 0.001  # of each process, on either side, lies outside of where random starts begin
 
 
@@ -65,29 +61,26 @@ def random_start(points: Points, n_categories: int, rng: np.random.Generator) ->
     z = (points.place - low) / (high - low)
     centres = rng.random((n_categories, len(low)))
     category = np.argmin(((z[:, None, :] - centres) ** 2).sum(axis=2), axis=1)
-    return Start(points, category, points.mass / points.mass.sum(), np.eye(n_categories)[category], rng)
+    return Start(points, category, points.mass / points.mass.sum(), n_categories, rng)
 
 
 def partition_start(
     points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
 ) -> Start:
-    """A partition of coarse cells that is good for the objective, from a random beginning."""
+    """The best partition that was found from a random beginning, of as many categories as meet the floors."""
     points = points.coarsened(
         max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
     )
-    category = scattered(points.place, interest(points, objective.signals), n_categories, rng)
-    values = _additive(points)
-    function = ValueAndGradient(points.processes, objective)
-    pedestal = _pedestal(points, objective)
-    least = n_categories + 1
-    for level in _PEDESTALS:
-        found, worth = alternate(values, partial(function, pedestal=level * pedestal), category, n_categories)
-        below = int(np.count_nonzero(objective.shortfall(points.yields(found, n_categories))))
-        if below < least:
-            least, partition, merit = below, found, worth
-        if not below:
-            break
-    return _start(points, partition, merit, objective, rng)
+    n = min(n_categories, _most_categories(points, objective), len(points.place))
+    while n > 1:
+        seed = int(rng.integers(2**32))
+        try:
+            found = hard_partition(points, objective, n, starts=1, hops=_HOPS, seed=seed)
+        except TrainingError:
+            n = 3 * n // 4
+        else:
+            return _start(points, found.category, found.merit, n_categories, rng)
+    return random_start(points, n_categories, rng)
 
 
 def _exact_start(
@@ -103,36 +96,21 @@ def _exact_start(
     if binning.n_categories < n_categories:
         return None
     category = binning.assign(points.place)
-    columns = [np.bincount(category, v, n_categories) for v in _additive(points).T]
-    sums = np.stack(columns, axis=1).astype(np.float64)
+    columns = np.concatenate([points.sumw, points.sumw2, points.count])
+    sums = sums_of(columns, category, n_categories)
     _, gradient = ValueAndGradient(points.processes, objective)(sums)
-    return _start(points, category, _additive(points) @ gradient.T, objective, rng)
+    return _start(points, category, columns.T @ gradient.T, n_categories, rng)
 
 
 def _start(
-    points: Points, category: Integers, merit: Floats, objective: Objective, rng: np.random.Generator
+    points: Points, category: Integers, merit: Floats, n_categories: int, rng: np.random.Generator
 ) -> Start:
-    """A start from what each point is worth to each category, (n, K)."""
+    """A start from what each point is worth to each of two or more categories, (n, k)."""
     ranked = np.sort(merit, axis=1)
     regret = ranked[:, -1] - ranked[:, -2]
     total = regret.sum()
     importance = regret / total if total > 0 else np.full(len(regret), 1 / len(regret))
-    return Start(points, category, importance, merit / _density(points, objective)[:, None], rng)
-
-
-def _density(points: Points, objective: Objective) -> Floats:
-    """(n,) Σ|w|, with each signal and all backgrounds together weighted alike."""
-    absolute = np.abs(points.sumw)
-    background = [p for p, name in enumerate(points.processes) if name not in objective.signals]
-    rows = [absolute[points.processes.index(name)] for name in objective.signals]
-    shares = [row / max(row.sum(), 1e-300) for row in [*rows, absolute[background].sum(axis=0)]]
-    density = np.sum(shares, axis=0)
-    return np.maximum(density, 1e-9 * density.mean())
-
-
-def _additive(points: Points) -> Floats:
-    """(n, 3P) Σw, Σw² and counts of the points."""
-    return np.concatenate([points.sumw, points.sumw2, points.count]).T
+    return Start(points, category, importance, n_categories, rng)
 
 
 def _effective(points: Points, objective: Objective) -> float:
@@ -141,16 +119,12 @@ def _effective(points: Points, objective: Objective) -> float:
     return float(points.sumw[rows].sum() ** 2 / max(points.sumw2[rows].sum(), 1e-300))
 
 
-def _pedestal(points: Points, objective: Objective) -> Floats:
-    """(3P,) Σw, Σw² and count to add to every category, in proportion to the backgrounds."""
+def _most_categories(points: Points, objective: Objective) -> int:
+    """How many categories could meet the floors, if the background were divided evenly."""
     rows = [p for p, name in enumerate(points.processes) if name not in objective.signals]
-    totals = np.clip(points.sumw.sum(axis=1), 0.0, None)
-    shares = np.zeros(len(points.processes))
-    shares[rows] = totals[rows] / max(totals[rows].sum(), 1e-300)
-    typical_weight = points.sumw2[rows].sum() / max(totals[rows].sum(), 1e-300)
-    needed = max(_needed(objective, typical_weight))
-    sumw = needed * shares
-    return np.concatenate([sumw, sumw * typical_weight, sumw / max(typical_weight, 1e-300)])
+    total = points.sumw[rows].sum()
+    needed = max(_needed(objective, points.sumw2[rows].sum() / max(total, 1e-300)), default=0.0)
+    return max(2, int(total / needed)) if needed > 0 else len(points.place)
 
 
 def _needed(objective: Objective, typical_weight: float) -> list[float]:
@@ -164,4 +138,4 @@ def _needed(objective: Objective, typical_weight: float) -> list[float]:
                 needed.append(minimum * typical_weight)
             case MaxRelativeUncertainty(maximum):
                 needed.append(typical_weight / maximum**2)
-    return needed or [_DEFAULT_EFFECTIVE_EVENTS * typical_weight]
+    return needed
