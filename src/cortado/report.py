@@ -123,11 +123,13 @@ def _rounded(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def fit_rows(training: Yields, held_out: Yields | None, objective: Objective) -> list[SchemeRow]:
-    """Rows for the yields of a fit, on the cells of its sample."""
-    rows = [evaluate("learned", "training cells", training, objective)]
+def fit_rows(
+    training: Yields, held_out: Yields | None, objective: Objective, counted: str = "cells"
+) -> list[SchemeRow]:
+    """Rows for the yields of a fit, on the cells of its sample or what else was ``counted``."""
+    rows = [evaluate("learned", f"training {counted}", training, objective)]
     if held_out is not None:
-        rows.append(evaluate("learned", "held-out cells", held_out, objective))
+        rows.append(evaluate("learned", f"held-out {counted}", held_out, objective))
     return rows
 
 

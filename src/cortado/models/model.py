@@ -52,8 +52,12 @@ class Model:
 
         By default they stay what they are. Layers that wait for their first input are built.
         """
-        self.memberships(tf.constant(start.points.place[:1], tf.float64), tf.ones((), tf.float64))
+        self.build(start.points.place.shape[1])
         return True
+
+    def build(self, dimensions: int) -> None:
+        """Make the variables that wait for a first input, of d ``dimensions``; their values come later."""
+        self.memberships(tf.zeros((1, dimensions), tf.float64), tf.ones((), tf.float64))
 
     def freeze(self, points: Points) -> ModelRule:
         """The hard limit as a rule; by default a table, the largest membership at each of the points.
@@ -128,6 +132,9 @@ class LateModel(Model):
     def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
         """The shapes that the variables must have, as far as ``state`` leaves a choice."""
         raise NotImplementedError
+
+    def build(self, dimensions: int) -> None:
+        """Nothing: :meth:`restore` makes the variables."""
 
     def _fixed(self) -> tuple[str, ...]:
         """Names of the variables that are not trained."""

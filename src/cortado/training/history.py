@@ -19,16 +19,19 @@ class Step:
     Attributes
     ----------
     start, step
-        Counted from 0; step −1 is the start itself.
+        Counted from 0; step −1 is the start itself. Steps on events come last, as one start more, which
+        begins with the best state found on cells.
     temperature
         Of the memberships in this step, for the start in the first.
     soft, hard
         Objective of the soft yields, with floors, on the cells of the gradient steps; objective of the hard
-        categories, without floors, on the cells of the training folds.
+        categories, without floors, on the cells of the training folds. Both on the events, where these are
+        trained on.
     shortfall
         How far the hard categories are below the floors, 0 where all meet them.
     bias
-        (hard − soft) / hard expected yield of each category, before any is dropped.
+        (hard − soft) / hard expected yield of each category, before any is dropped, on the cells of the
+        gradient steps.
     """
 
     start: int

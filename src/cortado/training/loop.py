@@ -75,17 +75,13 @@ class Trainer:
 
     def state(self) -> dict[str, Floats]:
         """The values of all variables that steps change, and those of the model before any start."""
-        variables = {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self._optimizer.variables)}
-        for prefix, state in (("model", self._model.state), ("initial", self._initial)):
-            variables |= {f"{prefix}_{name}": value for name, value in state.items()}
-        return variables
+        initial = {f"initial_{name}": value for name, value in self._initial.items()}
+        return state_of(self._model, self._optimizer) | initial
 
     def restore(self, state: dict[str, Floats]) -> None:
         """Set them back to a :meth:`state`."""
-        self._model.restore(_under("model_", state))
         self._initial = _under("initial_", state)
-        for i, variable in enumerate(self._optimizer.variables):
-            variable.assign(state[f"optimizer_{i}"])
+        restore_state(self._model, self._optimizer, state)
 
     def objective(self, temperature: float, strength: float) -> float:
         """The soft objective of the model as it is."""
@@ -143,6 +139,18 @@ class Trainer:
             return i + 1
 
         return tf.while_loop(lambda i: i < _IMITATION_STEPS, body, (tf.constant(0),))
+
+
+def state_of(model: Model, optimizer: Any) -> dict[str, Floats]:
+    """The values of the variables of a model and of its optimizer."""
+    own = {f"model_{name}": value for name, value in model.state.items()}
+    return own | {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(optimizer.variables)}
+
+
+def restore_state(model: Model, optimizer: Any, state: dict[str, Floats]) -> None:
+    """Set them back to a :func:`state_of` these two."""
+    model.restore(_under("model_", state))
+    _assign(optimizer.variables, [state[f"optimizer_{i}"] for i in range(len(optimizer.variables))])
 
 
 def _under(prefix: str, state: dict[str, Floats]) -> dict[str, Floats]:

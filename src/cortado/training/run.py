@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cortado.categorizer.rules import ModelRule
 from cortado.errors import TrainingError
 from cortado.models import Model, Start
-from cortado.objectives import Objective
+from cortado.objectives import Objective, Yields
 from cortado.objectives.described import described
 from cortado.sample import Points
 from cortado.training.checkpoint import Checkpoint, Progress, digest
-from cortado.training.hard import HardState, evaluate_model
+from cortado.training.hard import HardState, YieldsOf, evaluate_model, yields_on
 from cortado.training.history import Step, bias
 from cortado.training.loop import Trainer
+from cortado.training.on_events import Events, EventTrainer
 from cortado.training.plan import Plan
-from cortado.training.smoothing import smoothed
+from cortado.training.smoothing import Shares
 from cortado.training.starts import starts
 
 Floats = npt.NDArray[np.float64]
 
-_SMOOTHING_CELLS = 4000
 # A cell that a boundary cuts counts on one side as a whole: on events a category can hold a little less.
 _MARGIN = 0.01
 
@@ -37,17 +39,35 @@ class OvertrainingWarning(TrainingWarning):
     """The result is better on the events it was trained on than chance allows."""
 
 
+@dataclass(frozen=True, eq=False)
+class Leg:
+    """Steps from one start on cells, or on events: with what they are taken, and how the result is judged."""
+
+    number: int
+    trainer: Trainer | EventTrainer
+    progress: Floats
+    goal: Objective
+    yields_of: YieldsOf
+
+
 class Run:
     """A training in progress: what was found, and where it stands."""
 
-    def __init__(self, model: Model, points: Points, goal: Objective, plan: Plan, optimizer: Any) -> None:
-        self._model, self._points, self._plan = model, points, plan
+    def __init__(
+        self,
+        model: Model,
+        points: Points,
+        goal: Objective,
+        plan: Plan,
+        optimizer: Any,
+        shares: Shares | None = None,
+        events: Events | None = None,
+    ) -> None:
+        self._model, self._points, self._plan, self._events = model, points, plan, events
         self._asked, self._goal = goal, goal.with_margin(_MARGIN)
-        self._optimizer = type(optimizer).from_config(optimizer.get_config())
+        self._optimizer = optimizer
         self._coarse = points.coarsened(plan.max_cells)
-        self._smooth = self._coarse
-        if plan.smoothing and points.place.shape[1] > 1:
-            self._smooth = smoothed(self._coarse, points.coarsened(_SMOOTHING_CELLS))
+        self._smooth = shares.smoothed(self._coarse) if shares else self._coarse
         self._trainer: Trainer | None = None
         self._ended = False
         self._diverged: list[str] = []
@@ -63,14 +83,19 @@ class Run:
             "plan": str(self._plan),
             "optimizer": f"{type(self._optimizer).__name__}({_configuration(self._optimizer)})",
             "sample": digest(self._points),
+            "events": self._events.digest if self._events else "none",
         }
 
     def end_start(self) -> None:
         """Take no more steps from this start."""
         self._ended = True
 
-    def evaluations(self, kept: Checkpoint | None) -> Iterator[tuple[int, Step]]:
-        """Train, and give the start and what was found at every evaluation."""
+    def yields_of(self, rule: ModelRule) -> Yields:
+        """What a rule holds in the end: on events where these are trained on, else on cells."""
+        return self._events.yields(rule) if self._events else yields_on(self._points)(rule)
+
+    def evaluations(self, kept: Checkpoint | None) -> Iterator[Step]:
+        """Train, and give what was found at every evaluation."""
         plan = self._plan
         begun = kept.load() if kept else None
         if begun:
@@ -81,30 +106,41 @@ class Run:
             if begun and number < begun.start:
                 continue
             trainer = self._prepared(start)
-            first = 0
-            if begun and number == begun.start:
-                trainer.restore(begun.variables)
-                first = begun.step + 1
-                self._ended = begun.ended
+            leg = Leg(number, trainer, plan.progress, self._goal, yields_on(self._points))
+            yield from self._evaluations(leg, begun, kept)
+        if self._events and self.best:
+            if begun is None or begun.start < plan.starts:
+                first, self.best = self.best, None
             else:
-                self._ended = False
-                if (step := self._begun(trainer, number)) is not None:
-                    yield number, step
-            for chunk in _chunks(first, plan.steps, plan.evaluate_every):
-                if self._ended:
-                    break
-                step = self._advance(trainer, number, chunk)
-                if step is not None:
-                    yield number, step
-                if kept:
-                    kept.save(self._progress(number, chunk.stop - 1, trainer))
+                first = self.best
+            leg = self._on_events(self._events, first)
+            yield from self._evaluations(leg, begun, kept)
 
-    def _progress(self, number: int, step: int, trainer: Trainer) -> Progress:
+    def _evaluations(self, leg: Leg, begun: Progress | None, kept: Checkpoint | None) -> Iterator[Step]:
+        first = 0
+        if begun and leg.number == begun.start:
+            leg.trainer.restore(begun.variables)
+            first = begun.step + 1
+            self._ended = begun.ended
+        else:
+            self._ended = False
+            if (step := self._begun(leg)) is not None:
+                yield step
+        for chunk in _chunks(first, len(leg.progress), self._plan.evaluate_every):
+            if self._ended:
+                break
+            step = self._advance(leg, chunk)
+            if step is not None:
+                yield step
+            if kept:
+                kept.save(self._progress(leg, chunk.stop - 1))
+
+    def _progress(self, leg: Leg, step: int) -> Progress:
         return Progress(
-            number,
+            leg.number,
             step,
             self._ended,
-            trainer.state(),
+            leg.trainer.state(),
             self.best,
             tuple(self.history),
             tuple(self._diverged),
@@ -119,48 +155,55 @@ class Run:
                 self._coarse,
                 self._smooth,
                 self._goal,
-                self._optimizer,
+                _copied(self._optimizer),
                 plan.evaluate_every,
                 plan.steps * plan.starts,
             )
         self._trainer.begin(start)
         return self._trainer
 
-    def _advance(self, trainer: Trainer, number: int, chunk: slice) -> Step | None:
+    def _on_events(self, events: Events, best: HardState) -> Leg:
+        """Steps on events from the best state so far; floors need no margin there."""
+        self._model.build(self._points.place.shape[1])
+        self._model.restore(best.variables)
+        trainer = EventTrainer(self._model, events, self._goal, _copied(self._optimizer))
+        return Leg(self._plan.starts, trainer, self._plan.event_progress, self._asked, events.yields)
+
+    def _advance(self, leg: Leg, chunk: slice) -> Step | None:
         """Take some steps and evaluate; None, with the model as it was before, if that led nowhere."""
-        plan = self._plan
-        before = trainer.state()
-        temperature = plan.values(plan.temperature, chunk)
-        rate = plan.values(plan.learning_rate, chunk) if plan.learning_rate else None
-        soft = trainer.run(temperature, rate, plan.values(plan.penalty, chunk))
+        plan, progress = self._plan, leg.progress[chunk]
+        before = leg.trainer.state()
+        temperature = plan.values(plan.temperature, progress)
+        rate = plan.values(plan.learning_rate, progress) if plan.learning_rate else None
+        soft = leg.trainer.run(temperature, rate, plan.values(plan.penalty, progress))
         if not np.isfinite(soft).all():
             first = int(np.argmin(np.isfinite(soft)))
-            trainer.restore(before)
-            self._diverge(number, chunk.start + first, float(soft[first]))
+            leg.trainer.restore(before)
+            self._diverge(leg, chunk.start + first, float(soft[first]))
             return None
-        step = self._evaluated(number, chunk.stop - 1, float(temperature[-1]), float(soft[-1]))
+        step = self._evaluated(leg, chunk.stop - 1, float(temperature[-1]), float(soft[-1]))
         if step is None:
-            trainer.restore(before)
-            self._diverge(number, chunk.stop - 1, float(soft[-1]))
+            leg.trainer.restore(before)
+            self._diverge(leg, chunk.stop - 1, float(soft[-1]))
         else:
-            self._ended = self._stalled(number)
+            self._ended = self._stalled(leg.number)
         return step
 
-    def _begun(self, trainer: Trainer, number: int) -> Step | None:
+    def _begun(self, leg: Leg) -> Step | None:
         """What a start is worth before any step; None if that is nothing finite, which steps may mend."""
-        first = slice(0, 1)
+        first = leg.progress[:1] if len(leg.progress) else np.zeros(1)
         temperature = float(self._plan.values(self._plan.temperature, first)[0])
-        soft = trainer.objective(temperature, float(self._plan.values(self._plan.penalty, first)[0]))
-        return self._evaluated(number, -1, temperature, soft)
+        soft = leg.trainer.objective(temperature, float(self._plan.values(self._plan.penalty, first)[0]))
+        return self._evaluated(leg, -1, temperature, soft)
 
-    def _evaluated(self, number: int, step: int, temperature: float, soft: float) -> Step | None:
+    def _evaluated(self, leg: Leg, step: int, temperature: float, soft: float) -> Step | None:
         """The hard categories as they are now, kept if they are the best; None if they are not finite."""
-        state = evaluate_model(self._model, self._points, self._goal)
+        state = evaluate_model(self._model, self._points, leg.goal, leg.yields_of)
         if state is None:
             return None
         self.best = state if state.better_than(self.best) else self.best
         found = Step(
-            number,
+            leg.number,
             step,
             temperature,
             soft,
@@ -171,11 +214,12 @@ class Run:
         self.history.append(found)
         return found
 
-    def _diverge(self, number: int, step: int, objective: float) -> None:
+    def _diverge(self, leg: Leg, step: int, objective: float) -> None:
         self._ended = True
-        where = f"start {number} diverged at step {step}, with an objective of {objective:g}"
+        what = f"start {leg.number}" if leg.number < self._plan.starts else "the training on events"
+        where = f"{what} diverged at step {step}, with an objective of {objective:g}"
         self._diverged.append(where)
-        warnings.warn(f"{where}; what was found before is kept", TrainingWarning, stacklevel=5)
+        warnings.warn(f"{where}; what was found before is kept", TrainingWarning, stacklevel=6)
 
     def _stalled(self, number: int) -> bool:
         patience = self._plan.patience
@@ -201,6 +245,11 @@ class Run:
                 f"{'lower the floors or simulate more events' if floors else 'the objective gains by none'}"
             )
         return self.best
+
+
+def _copied(optimizer: Any) -> Any:
+    """One that was never used, so that the caller's stays as it is."""
+    return type(optimizer).from_config(optimizer.get_config())
 
 
 def _configuration(optimizer: Any) -> dict[str, Any]:

@@ -13,8 +13,10 @@ that were left out: where the neighbours of such cells say more about them, noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +27,10 @@ from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
 
+_FITTED_CELLS = 4000
 _DEGREES = (2, 4, 6)
 _MOST_FEATURES = 80
-_LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
+LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
 _RIDGE = 1e-6
 _ITERATIONS = 50
 _TOLERANCE = 1e-9  # of the deviance per event
@@ -35,22 +38,16 @@ _SHORTEST = 1e-3
 _PRIOR_EVENTS = 2.0  # effective events with the shares of all cells, in a neighbourhood
 
 
-def smoothed(points: Points, fitted: Points) -> Points:
-    """The points with smooth shares of the processes in Σw and Σw², from a regression on ``fitted`` cells.
+def shares_of(points: Points) -> Shares | None:
+    """The shares of the processes as functions of the place; None, where no polynomial describes them.
 
-    Counts stay what they are. The same points, where no polynomial describes the shares.
+    The regression is made on some of the points, doubled in size until they are few enough.
     """
+    fitted = points.coarsened(_FITTED_CELLS)
     # Products of small matrices: where other programs run, the threads of BLAS mostly wait for each other.
     with threadpool_limits(1, user_api="blas"):
         degree = _best_degree(fitted)
-        if degree is None:
-            return points
-        shares = _Shares(fitted, degree)
-    per_event = _per_event(fitted)
-    events = (points.sumw * per_event[:, None]).sum(axis=0)
-    sumw = shares(points.place) * events / per_event[:, None]
-    ratio = fitted.sumw2.sum(axis=1) / fitted.sumw.sum(axis=1)
-    return replace(points, sumw=sumw, sumw2=np.abs(sumw * ratio[:, None]))
+        return None if degree is None else Shares(fitted, degree)
 
 
 def _best_degree(points: Points) -> int | None:
@@ -65,7 +62,7 @@ def _best_degree(points: Points) -> int | None:
     deviance: dict[int | None, float] = {None: _deviance(events, _neighbourhood(points, left_out))}
     for degree in _DEGREES:
         if len(_exponents(points.place.shape[1], degree)) <= _MOST_FEATURES:
-            deviance[degree] = _deviance(events, _Shares(kept, degree)(test.place))
+            deviance[degree] = _deviance(events, Shares(kept, degree)(test.place))
     return min(deviance, key=lambda degree: deviance[degree])
 
 
@@ -107,25 +104,54 @@ def _exponents(dimensions: int, degree: int) -> list[tuple[int, ...]]:
     return [c for n in range(degree + 1) for c in combinations_with_replacement(range(dimensions), n)]
 
 
-class _Shares:
-    """The regression: shares (P, n) of the processes at places (n, d)."""
+class Shares:
+    """The regression: shares (P, n) of the processes at places (n, d).
+
+    Attributes
+    ----------
+    per_event
+        (P,) effective events of each process per unit of Σw.
+    mean_weight
+        (P,) Σw²/Σw of each process.
+    location, scale
+        (d,) what coordinates are standardised by.
+    exponents, coefficients
+        The coordinates to multiply for each of M monomials; (M, P) their coefficients.
+    """
 
     def __init__(self, points: Points, degree: int) -> None:
-        events = points.sumw * _per_event(points)[:, None]
+        self.per_event = _per_event(points)
+        self.mean_weight = points.sumw2.sum(axis=1) / points.sumw.sum(axis=1)
+        events = points.sumw * self.per_event[:, None]
         weight = np.maximum(np.abs(events).sum(axis=0), 1e-300)
-        self._location = np.average(points.place, axis=0, weights=weight)
-        variance = np.average((points.place - self._location) ** 2, axis=0, weights=weight)
-        self._scale = np.where(variance > 0, np.sqrt(variance), 1.0)
-        self._exponents = _exponents(points.place.shape[1], degree)
-        self._coefficients = _regression(self._monomials(points.place), events)
+        self.location = np.average(points.place, axis=0, weights=weight)
+        variance = np.average((points.place - self.location) ** 2, axis=0, weights=weight)
+        self.scale = np.where(variance > 0, np.sqrt(variance), 1.0)
+        self.exponents = _exponents(points.place.shape[1], degree)
+        self.coefficients = _regression(self._monomials(points.place), events)
 
     def __call__(self, place: Floats) -> Floats:
-        shares: Floats = np.exp(_log_shares(self._monomials(place) @ self._coefficients)).T
+        shares: Floats = np.exp(_log_shares(self._monomials(place) @ self.coefficients)).T
         return shares
 
+    def smoothed(self, points: Points) -> Points:
+        """Points with these shares of the processes in Σw and Σw²; counts stay what they are."""
+        events = (points.sumw * self.per_event[:, None]).sum(axis=0)
+        sumw = self(points.place) * events / self.per_event[:, None]
+        return replace(points, sumw=sumw, sumw2=np.abs(sumw * self.mean_weight[:, None]))
+
     def _monomials(self, place: Floats) -> Floats:
-        z = np.clip((place - self._location) / self._scale, -_LARGEST, _LARGEST) / 2
-        return np.stack([np.prod(z[:, list(c)], axis=1) for c in self._exponents], axis=1)
+        z = np.clip((place - self.location) / self.scale, -LARGEST, LARGEST) / 2
+        return np.stack(products(self.exponents, z.T), axis=1)
+
+
+def products(exponents: Sequence[tuple[int, ...]], z: Any) -> list[Any]:
+    """Products of the rows of z (d, n), numpy arrays or tensors; every one is a shorter one times a row."""
+    made: dict[tuple[int, ...], Any] = {(): z[0] * 0 + 1}
+    for chosen in exponents:
+        if chosen:
+            made[chosen] = made[chosen[:-1]] * z[chosen[-1]]
+    return list(made.values())
 
 
 def _regression(monomials: Floats, events: Floats) -> Floats:
