@@ -267,6 +267,15 @@ def test_empty_categories_are_left_out(line: Sample, sample: Sample) -> None:
         assert len(np.unique(before[after == k])) == 1
 
 
+def test_the_model_is_left_in_the_state_of_the_result(line: Sample) -> None:
+    model = GaussianMixture(3)
+    result = fit(model, line, ONE_SIGNAL, **QUICK | {"starts": 3})
+    assert result.categorizer.n_categories == 3
+    u = line.points().place
+    own = line.points().yields(model.categories(u), 3)
+    assert ONE_SIGNAL.value(own) == pytest.approx(ONE_SIGNAL.value(result.training))
+
+
 def test_a_plain_function_is_an_objective(sample: Sample) -> None:
     def purity(yields: Yields) -> Any:
         signal = yields.total(("signal1",))
@@ -333,7 +342,7 @@ def best_intervals(points: Points, trained: ct.FitResult) -> float:
     return exact.best(trained.categorizer.n_categories).value
 
 
-@pytest.mark.parametrize("k", [3, 5])
+@pytest.mark.parametrize("k", [3, 5, 10])
 @pytest.mark.parametrize("kind", [SigmoidCuts, GaussianMixture], ids=["cuts", "mixture"])
 def test_one_discriminant_is_divided_as_well_as_can_be(line: Sample, kind: type[Any], k: int) -> None:
     trained = fit(kind(k), line, ONE_SIGNAL, seed=1, starts=2, steps=100)

@@ -274,8 +274,7 @@ def diverging(at: int) -> Callable[[Yields], Any]:
         value = significance(yields)
         if not tf.is_tensor(value):
             return value
-        # The first call is for the start, before any step.
-        return tf.where(calls.assign_add(1) == at + 2, tf.constant(np.nan, tf.float64), value)
+        return tf.where(calls.assign_add(1) == at + 1, tf.constant(np.nan, tf.float64), value)
 
     return objective
 
@@ -312,6 +311,43 @@ def test_an_objective_that_is_never_finite_is_an_error(sample: Sample) -> None:
     ):
         fit(Planes(3), sample, nothing, **QUICK | {"starts": 2, "initialisation": "random"})
     assert len(told) == 2
+
+
+class TooMany(Planes):
+    """A model that gives a membership more than it has categories."""
+
+    def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
+        given = super().memberships(u, sharpness)
+        return tf.concat([given, tf.zeros_like(given[:, :1])], axis=1)
+
+
+class Unbounded(Planes):
+    """A model whose memberships are no shares."""
+
+    def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
+        return 2.0 * super().memberships(u, sharpness)
+
+
+class WithoutSharpness(Planes):
+    """A model that forgot an argument."""
+
+    def memberships(self, u: Any) -> Any:  # type: ignore[override]
+        return super().memberships(u)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (TooMany(3), ["TooMany.memberships", "(n, n_categories)", "4)"]),
+        (Unbounded(3), ["Unbounded.memberships", "sum to 1", "got a sum of 2"]),
+        (WithoutSharpness(3), ["WithoutSharpness.memberships(u, sharpness)", "TypeError"]),
+    ],
+)
+def test_memberships_that_are_none_are_refused(sample: Sample, model: Model, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        fit(model, sample, OBJECTIVE, **QUICK)
+    for word in words:
+        assert word in str(error.value)
 
 
 def heaped(yields: Yields) -> Any:

@@ -108,7 +108,7 @@ def test_sums_and_gradients_are_the_same(
 ) -> None:
     points = sample.points([0])
     model = GaussianMixture(3)
-    model.initialise(random_start(points.coarsened(500), 3, np.random.default_rng(1)))
+    model.initialise(random_start(points.coarsened(500), OBJECTIVE, 3, np.random.default_rng(1)))
     shares = shares_of(points) if smooth else None
     found = []
     for cluster in (None, client):

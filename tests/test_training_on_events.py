@@ -80,7 +80,7 @@ def result(sample: Sample, events: EventSample) -> FitResult:
 def begun(model: Model, sample: Sample) -> Model:
     """The model at a start."""
     points = sample.points().coarsened(500)
-    model.initialise(random_start(points, model.n_categories, np.random.default_rng(1)))
+    model.initialise(random_start(points, OBJECTIVE, model.n_categories, np.random.default_rng(1)))
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,14 @@ class Model:
     n_categories
         Number K ≥ 2 of categories.
     """
+
+    _arguments: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        model = super().__new__(cls)
+        bound = signature(cls.__init__).bind(model, *args, **kwargs).arguments
+        model._arguments = dict(list(bound.items())[1:])
+        return model
 
     def __init__(self, n_categories: int) -> None:
         if n_categories < 2:
@@ -77,7 +86,7 @@ class Model:
     @property
     def configuration(self) -> dict[str, Any]:
         """The arguments that make a model like this one."""
-        return {"n_categories": self.n_categories}
+        return dict(self._arguments)
 
     @property
     def trainable_variables(self) -> list[Any]:

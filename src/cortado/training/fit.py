@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,8 @@ def fit(
     Parameters
     ----------
     model
-        A soft categorisation, such as :class:`cortado.GaussianMixture`; it is left in the last state trained.
+        A soft categorisation, such as :class:`cortado.GaussianMixture`. It is left in the state of the
+        result, with the categories that were dropped.
     sample
         Normalised sample: its sources are processes.
     objective
@@ -199,6 +200,7 @@ def fit(
     if progress:
         progress(plan.total_steps, plan.total_steps, run.best.value if run.best else None)
     state = run.usable()
+    model.restore(state.variables)
     rule = state.rule if goal.per_category else ordered_rule(state.rule, points, goal)
     training = run.yields_of(rule)
     record = Training(
@@ -276,6 +278,8 @@ def _checked_steps(event_steps: int) -> int:
 
 
 def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int], list[int]]:
+    if held_out is not None and not isinstance(held_out, Collection):
+        raise ConfigError(f"held_out must be a list of folds, got {held_out!r}")
     left_out = [n_folds - 1] if held_out is None and n_folds > 1 else sorted(set(held_out or ()))
     folds = [f for f in range(n_folds) if f not in left_out]
     if not folds or not set(left_out) <= set(range(n_folds)):

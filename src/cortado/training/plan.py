@@ -35,10 +35,16 @@ class Plan:
     event_steps: int = 0
 
     def __post_init__(self) -> None:
+        _check_integer("seed", self.seed)
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
         for name in ("steps", "starts", "evaluate_every", "max_cells", "patience"):
             value = getattr(self, name)
             least = 0 if name == "steps" and self.event_steps > 0 else 1
-            if value is not None and value < least:
+            if value is None and name == "patience":
+                continue
+            _check_integer(name, value)
+            if value < least:
                 raise ConfigError(f"{name} must be at least {least}, got {value}")
         if self.initialisation not in ("partition", "random"):
             raise ConfigError(f"initialisation must be 'partition' or 'random', got {self.initialisation!r}")
@@ -75,3 +81,8 @@ class Plan:
 
     def __str__(self) -> str:
         return ", ".join(f"{f.name}={described(getattr(self, f.name))}" for f in fields(self))
+
+
+def _check_integer(name: str, value: object) -> None:
+    if not isinstance(value, (int, np.integer)):
+        raise ConfigError(f"{name} must be an integer, got {value!r}")

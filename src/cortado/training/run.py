@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.categorizer.rules import ModelRule
-from cortado.errors import TrainingError
+from cortado.errors import ConfigError, TrainingError
 from cortado.models import Model, Start
+from cortado.models.checks import check_memberships, code_of
 from cortado.objectives import Objective, Yields
 from cortado.objectives.described import described
 from cortado.sample import Points
 from cortado.training.checkpoint import Checkpoint, Progress, digest
 from cortado.training.hard import HardState, YieldsOf, evaluate_model, yields_on
-from cortado.training.history import Step, bias
+from cortado.training.history import Step, bias_of, soft_yields
 from cortado.training.loop import Trainer
 from cortado.training.on_events import Events, EventTrainer
 from cortado.training.plan import Plan
@@ -78,7 +79,7 @@ class Run:
     def description(self) -> dict[str, str]:
         """What the result depends on."""
         return {
-            "model": f"{type(self._model).__name__}({self._model.configuration})",
+            "model": f"{type(self._model).__name__}({self._model.configuration}, {code_of(self._model)})",
             "objective": described(self._asked),
             "plan": str(self._plan),
             "optimizer": f"{type(self._optimizer).__name__}({_configuration(self._optimizer)})",
@@ -99,6 +100,7 @@ class Run:
         plan = self._plan
         begun = kept.load() if kept else None
         if begun:
+            self._refuse_another(begun)
             self.history, self.best, self._diverged = list(begun.history), begun.best, list(begun.diverged)
         rngs = np.random.default_rng(plan.seed).spawn(plan.starts)
         all_starts = starts(self._smooth, self._goal, self._model.n_categories, plan.initialisation, rngs)
@@ -115,6 +117,19 @@ class Run:
                 first = self.best
             leg = self._on_events(self._events, first)
             yield from self._evaluations(leg, begun, kept)
+
+    def _refuse_another(self, begun: Progress) -> None:
+        """``ConfigError`` if what was found is not worth what it was: functions may have changed unseen."""
+        if begun.best is None:
+            return
+        on_events = self._events if begun.start >= self._plan.starts else None
+        yields = on_events.yields(begun.best.rule) if on_events else yields_on(self._points)(begun.best.rule)
+        value = self._goal.value(yields)
+        if not np.isclose(value, begun.best.value, rtol=1e-6, atol=0.0):
+            raise ConfigError(
+                "the checkpoint is that of another training: the categories that it holds had an objective "
+                f"of {begun.best.value:.6g}, here they have {value:.6g}"
+            )
 
     def _evaluations(self, leg: Leg, begun: Progress | None, kept: Checkpoint | None) -> Iterator[Step]:
         first = 0
@@ -149,6 +164,7 @@ class Run:
     def _prepared(self, start: Start) -> Trainer:
         if self._trainer is None:
             self._model.initialise(start)  # its variables exist from now on
+            check_memberships(self._model, start.points)
             plan = self._plan
             self._trainer = Trainer(
                 self._model,
@@ -181,7 +197,7 @@ class Run:
             leg.trainer.restore(before)
             self._diverge(leg, chunk.start + first, float(soft[first]))
             return None
-        step = self._evaluated(leg, chunk.stop - 1, float(temperature[-1]), float(soft[-1]))
+        step = self._evaluated(leg, chunk.stop - 1, float(temperature[-1]))
         if step is None:
             leg.trainer.restore(before)
             self._diverge(leg, chunk.stop - 1, float(soft[-1]))
@@ -192,24 +208,23 @@ class Run:
     def _begun(self, leg: Leg) -> Step | None:
         """What a start is worth before any step; None if that is nothing finite, which steps may mend."""
         first = leg.progress[:1] if len(leg.progress) else np.zeros(1)
-        temperature = float(self._plan.values(self._plan.temperature, first)[0])
-        soft = leg.trainer.objective(temperature, float(self._plan.values(self._plan.penalty, first)[0]))
-        return self._evaluated(leg, -1, temperature, soft)
+        return self._evaluated(leg, -1, float(self._plan.values(self._plan.temperature, first)[0]))
 
-    def _evaluated(self, leg: Leg, step: int, temperature: float, soft: float) -> Step | None:
+    def _evaluated(self, leg: Leg, step: int, temperature: float) -> Step | None:
         """The hard categories as they are now, kept if they are the best; None if they are not finite."""
         state = evaluate_model(self._model, self._points, leg.goal, leg.yields_of)
         if state is None:
             return None
         self.best = state if state.better_than(self.best) else self.best
+        soft = soft_yields(self._model, self._coarse, temperature)
         found = Step(
             leg.number,
             step,
             temperature,
-            soft,
+            self._goal.value(soft),
             state.value,
             state.shortfall,
-            bias(self._model, self._coarse, temperature),
+            bias_of(soft, self._model, self._coarse),
         )
         self.history.append(found)
         return found
