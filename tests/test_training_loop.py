@@ -328,19 +328,11 @@ class Unbounded(Planes):
         return 2.0 * super().memberships(u, sharpness)
 
 
-class WithoutSharpness(Planes):
-    """A model that forgot an argument."""
-
-    def memberships(self, u: Any) -> Any:  # type: ignore[override]
-        return super().memberships(u)
-
-
 @pytest.mark.parametrize(
     ("model", "words"),
     [
         (TooMany(3), ["TooMany.memberships", "(n, n_categories)", "4)"]),
         (Unbounded(3), ["Unbounded.memberships", "sum to 1", "got a sum of 2"]),
-        (WithoutSharpness(3), ["WithoutSharpness.memberships(u, sharpness)", "TypeError"]),
     ],
 )
 def test_memberships_that_are_none_are_refused(sample: Sample, model: Model, words: list[str]) -> None:
