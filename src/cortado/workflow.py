@@ -32,7 +32,7 @@ from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import Probe, set_widths
 from cortado.config import Config, MetadataBranch
 from cortado.coordinates import Features
-from cortado.errors import ConfigError, InputError
+from cortado.errors import ConfigError, InputError, TrainingError
 from cortado.event_sample import EventSample
 from cortado.jobfolder import JobFolder
 from cortado.normalisation import Normalisation
@@ -239,22 +239,26 @@ class _Stages:
         with self.display.fitting(n_categories) as progress, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TrainingWarning)
             warnings.simplefilter("ignore", OvertrainingWarning)  # the summary says so from whole events
-            result = fit(
-                model,
-                sample,
-                self.job.config.objective,
-                seed=options.seed,
-                held_out=options.held_out_folds,
-                steps=options.steps,
-                starts=options.starts,
-                initialisation=options.initialisation,
-                smoothing=options.smoothing,
-                progress=progress,
-                checkpoint=checkpoint,
-                events=events,
-                event_steps=options.event_steps,
-                client=getattr(self.executor, "client", None) if events else None,
-            )
+            try:
+                result = fit(
+                    model,
+                    sample,
+                    self.job.config.objective,
+                    seed=options.seed,
+                    held_out=options.held_out_folds,
+                    steps=options.steps,
+                    starts=options.starts,
+                    initialisation=options.initialisation,
+                    smoothing=options.smoothing,
+                    progress=progress,
+                    checkpoint=checkpoint,
+                    events=events,
+                    event_steps=options.event_steps,
+                    client=getattr(self.executor, "client", None) if events else None,
+                )
+            except TrainingError:
+                checkpoint.unlink(missing_ok=True)  # it came to its end: there is nothing to go on with
+                raise
         for warning in caught:
             self.display.warn(str(warning.message))
         result.categorizer.save(path)
