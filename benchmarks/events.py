@@ -90,19 +90,23 @@ class Steps:
         return float(objective)
 
 
-def peak_memory(folder: Path | None) -> float:
-    """MB that a fresh process takes at most: for two steps on the events in a folder, or without any."""
-    command = [sys.executable, __file__, "--memory-of", str(folder or "nothing")]
+def peak_memory(*paths: Path) -> float:
+    """MB that a fresh process takes at most: for two steps on the events in a folder, or without any.
+
+    The second path is that of a sample, from which a model begins; it is the same whatever the events.
+    """
+    command = [sys.executable, __file__, "--memory-of", *map(str, paths)]
     finished = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(json.loads(finished.stdout.splitlines()[-1]))
 
 
-def _tell_memory(folder: str) -> None:
+def _tell_memory(paths: list[str]) -> None:
     """What the process of :func:`peak_memory` does."""
     from cortado.training import fit  # noqa: F401 - TensorFlow
 
-    if folder != "nothing":
-        steps = Steps(Sample.load(Path(folder) / "sample.npz"), EventSample.load(folder), smooth=True)
+    if paths:
+        folder, sample = paths
+        steps = Steps(Sample.load(sample), EventSample.load(folder), smooth=True)
         steps()
         steps()
     print(json.dumps(_peak_kilobytes() / 1024))
@@ -120,7 +124,7 @@ def main() -> None:
     """Time steps in turns, measure memory, and report both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=1_200_000)
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", nargs="*", help=argparse.SUPPRESS)
     if "--memory-of" in sys.argv:
         _tell_memory(parser.parse_args().memory_of)
         return
@@ -136,12 +140,11 @@ def main() -> None:
         }
         times = in_turns(programs, chosen.repetitions)
         memory = {}
+        sample.save(folder / "sample.npz")
         for n in (chosen.events // 10, chosen.events, chosen.events * 10):
-            some = folder / str(n)
-            sample, _ = collected(n, some)
-            sample.save(some / "events" / "sample.npz")
-            memory[n] = peak_memory(some / "events")
-        nothing = peak_memory(None)
+            collected(n, folder / str(n))
+            memory[n] = peak_memory(folder / str(n) / "events", folder / "sample.npz")
+        nothing = peak_memory()
 
     n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"A step on {chosen.events} events, K = {N_CATEGORIES}, on {n_processors} processors:")
