@@ -132,6 +132,19 @@ def test_folds_are_held_out_or_trained_on(fit, held_out, training):
     assert options.training_folds == training
 
 
+@pytest.mark.parametrize("n_coordinates", [1, 3, 4, 5])
+@pytest.mark.parametrize(("train_on", "expected"), [("auto", None), ("cells", False), ("events", True)])
+def test_events_are_trained_on_in_many_coordinates_or_if_asked_for(n_coordinates, train_on, expected):
+    names = [f"x{i}" for i in range(n_coordinates)]
+    content = valid() | {
+        "features": [{"name": name} for name in names],
+        "coordinates": [{"kind": "identity", "features": names}],
+        "fit": {"train_on": train_on},
+    }
+    wanted = n_coordinates >= 4 if expected is None else expected
+    assert parse_config(content).trains_on_events is wanted
+
+
 @pytest.mark.parametrize(("categories", "expected"), [(5, (5,)), ([5, 10, 20], (5, 10, 20))])
 def test_one_or_several_numbers_of_categories(categories, expected):
     assert parse_config(changed("categories", to=categories)).categories == expected

@@ -470,7 +470,7 @@ def test_bad_arguments(sample: Sample, events: EventSample, change: dict[str, An
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda e: replace(e, streams=e.streams[1:]), ["those of the sample", "'bkg1'", "got 0"]),
+        (lambda e: replace(e, streams=e.streams[1:]), ["those of the sample", "'bkg1' in fold 0", "got 0"]),
         (
             lambda e: replace(e, streams=tuple(replace(s, factor=2.0) for s in e.streams)),
             ["those of the sample", "weight", "'bkg1'"],
@@ -482,7 +482,7 @@ def test_bad_arguments(sample: Sample, events: EventSample, change: dict[str, An
         ),
         (
             lambda e: replace(e, streams=(*e.streams, replace(e.streams[0], dataset="other"))),
-            ["no processes ['other']"],
+            ["has 0 of process 'other'"],
         ),
     ],
     ids=["fewer", "not normalised", "other folds", "other features", "another process"],

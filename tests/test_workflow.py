@@ -694,8 +694,8 @@ def four_features(tmp_path_factory, write_tree):
     rng = np.random.default_rng(4)
     for name, mean, n in (("sig", 0.8, 1500), ("few", 0.0, 2000), ("many", -0.3, 4000)):
         columns = {f"x{i}": rng.normal(mean * (1 - 0.2 * i), 1.0, n) for i in range(4)}
-        columns |= {"weight": rng.uniform(0.5, 1.5, n), "event": np.arange(n)}
-        write_tree(folder / f"{name}.root", columns, sum_of_weights=2.0 * n)
+        own = {"weight": rng.uniform(0.5, 1.5, n), "event": np.arange(n)}
+        write_tree(folder / f"{name}.root", {**columns, **own}, sum_of_weights=2.0 * n)
     return folder
 
 
@@ -747,6 +747,7 @@ class TestTrainingOnEvents:
         categorizer = ct.Categorizer.load(on_events.folder / "categorizer.json")
         (result,) = read(on_events.folder)["results"]
         row = row_of(result, "learned", "training")
+        assert categorizer.training is not None
         assert categorizer.training.objective == pytest.approx(row["combined"], rel=1e-12)
         assert row["min_background"] >= 10
         assert row["min_effective_events"] >= 10

@@ -6,9 +6,10 @@ replaced by dask: its events and its copy of the model are made anew by another 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -60,10 +61,12 @@ class There:
         self._shares = _shares([u.n_events for u in units], len(workers))
         # TensorFlow is imported before anything else is sent, as quietly as here.
         client.gather([self._submit(worker, load_tensorflow) for worker in workers])
-        self._held = [
-            self._submit(worker, _itself, [units[i] for i in share])
-            for worker, share in zip(workers, self._shares, strict=False)
-        ]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")  # events in memory, this once
+            self._held = [
+                self._submit(worker, _itself, [_by_itself(units[i]) for i in share])
+                for worker, share in zip(workers, self._shares, strict=False)
+            ]
 
     def each(self, function: Callable[..., Result], *arguments: Any) -> list[Result]:
         """What ``function(kernel, unit, *arguments)`` gives for each unit, in order.
@@ -97,6 +100,19 @@ class There:
         return self._client.submit(
             function, *arguments, workers=[worker], allow_other_workers=True, pure=False
         )
+
+
+def _by_itself(unit: Unit) -> Unit:
+    """The unit without events in memory that it does not need."""
+    return replace(
+        unit,
+        stretches=tuple(
+            (replace(s, rows=s.rows[start:stop], n_events=stop - start), 0, stop - start)
+            if isinstance(s.rows, np.ndarray)
+            else (s, start, stop)
+            for s, start, stop in unit.stretches
+        ),
+    )
 
 
 def _itself(units: list[Unit]) -> list[Unit]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cortado.categorizer import Categorizer, Training
 from cortado.categorizer.rules import ModelRule
+from cortado.cells import NOMINAL, SUMW
 from cortado.errors import ConfigError
 from cortado.event_sample import EventSample
 from cortado.models import Model
@@ -34,7 +35,7 @@ Progress = Callable[[int, int, float | None], None]
 Callback = Callable[[Step], Any]
 _OfFolds = Callable[[Sequence[int]], Events]
 
-_SAME_WEIGHT = 1e-5  # relative; the weights of cells are rounded to 24 bits
+_SAME_WEIGHT = 1e-6  # relative
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +188,7 @@ def fit(
     chosen = keras.optimizers.Adam() if optimizer is None else optimizer
     _check_optimizer(chosen, learning_rate)
     shares = shares_of(points) if smoothing and points.place.shape[1] > 1 else None
-    of_folds = _events_of_folds(events, points, folds, model, plan, shares, client)
+    of_folds = _events_of_folds(events, sample, points, model, plan, shares, client)
     run = Run(model, points, goal, plan, chosen, shares, of_folds(folds) if of_folds else None)
     kept = Checkpoint(checkpoint, run.description) if checkpoint else None
     for step in run.evaluations(kept):
@@ -232,8 +233,8 @@ def _held_out_yields(
 
 def _events_of_folds(
     events: EventSample | None,
+    sample: Sample,
     points: Points,
-    folds: Sequence[int],
     model: Model,
     plan: Plan,
     shares: Shares | None,
@@ -244,31 +245,31 @@ def _events_of_folds(
         if client is not None:
             raise ConfigError("a client is of use with events alone: cells are trained on in this process")
         return None
-    _check_events(events, points, folds)
+    _check_events(events, sample)
     return holding(events, points.processes, model, plan.event_steps, shares, client)
 
 
-def _check_events(events: EventSample, points: Points, folds: Sequence[int]) -> None:
-    """Whether the events are those that the points are made of; else ``ConfigError``."""
+def _check_events(events: EventSample, sample: Sample) -> None:
+    """Whether the events are those that the sample is made of; else ``ConfigError``."""
     if not isinstance(events, EventSample):
         raise ConfigError(f"events must be a cortado.EventSample, got {type(events).__name__}")
-    if events.features != points.features:
-        raise ConfigError("the events must have the features and coordinates of the sample")
-    streams = events.in_folds(folds)
-    for number, process in enumerate(points.processes):
-        own = [s for s in streams if s.dataset == process]
-        found = (
-            sum(s.n_events for s in own),
-            sum(s.sumw * s.factor for s in own) * events.n_folds / len(folds),
-        )
-        expected = int(points.count[number].sum()), float(points.sumw[number].sum())
-        if found[0] != expected[0] or not np.isclose(found[1], expected[1], rtol=_SAME_WEIGHT):
+    if (events.features, events.n_folds) != (sample.features, sample.n_folds):
+        raise ConfigError("the events must have the features, coordinates and folds of the sample")
+    cells = sample.cells.select(lambda s: (s.channel, s.variation) == ("SR", NOMINAL))
+    counts = np.bincount(cells.source, cells.count, len(cells.sources))
+    weights = np.bincount(cells.source, cells.sums[:, SUMW], len(cells.sources))
+    expected = {(s.dataset, s.fold): (n, w) for s, n, w in zip(cells.sources, counts, weights, strict=True)}
+    found = dict.fromkeys(expected, (0, 0.0))
+    for s in events.streams:
+        n, w = found.get((s.dataset, s.fold), (0, 0.0))
+        found[s.dataset, s.fold] = n + s.n_events, w + s.sumw * s.factor
+    for (process, fold), (n, w) in found.items():
+        in_sample = expected.get((process, fold), (0, 0.0))
+        if n != in_sample[0] or not np.isclose(w, in_sample[1], rtol=_SAME_WEIGHT):
             raise ConfigError(
-                f"the events must be those of the sample: process {process!r} has {expected[0]} of weight "
-                f"{expected[1]:.6g} in the training folds of the sample, got {found[0]} of {found[1]:.6g}"
+                f"the events must be those of the sample, which has {in_sample[0]:.0f} of process "
+                f"{process!r} in fold {fold} with a weight of {in_sample[1]:.6g}, got {n} with {w:.6g}"
             )
-    if unknown := sorted(set(events.processes) - set(points.processes)):
-        raise ConfigError(f"the events must be those of the sample, which has no processes {unknown}")
 
 
 def _checked_steps(event_steps: int) -> int:
