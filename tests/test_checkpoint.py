@@ -243,7 +243,7 @@ def test_an_objective_that_changed_under_its_name_is_refused(sample: Sample, pat
             return sign[0] * super().__call__(yields)
 
     options = OPTIONS | {"starts": 1}
-    fit(GaussianMixture(3), sample, Signed(toys.SIGNALS), checkpoint=path, **options)
+    fit(GaussianMixture(3), sample, Signed("signal1"), checkpoint=path, **options)
     sign[0] = 7.0
     with pytest.raises(ConfigError, match="another training: the categories that it holds had an objective"):
-        fit(GaussianMixture(3), sample, Signed(toys.SIGNALS), checkpoint=path, **options)
+        fit(GaussianMixture(3), sample, Signed("signal1"), checkpoint=path, **options)
