@@ -74,7 +74,7 @@ class Steps:
         goal = as_objective(Asimov(toys.SIGNALS) + MinBackground(10.0))
         shares = shares_of(points) if smooth else None
         model = GaussianMixture(N_CATEGORIES)
-        model.initialise(random_start(points, N_CATEGORIES, np.random.default_rng(1)))
+        model.initialise(random_start(points, goal, N_CATEGORIES, np.random.default_rng(1)))
         optimizer = keras.optimizers.RMSprop()
         self.n_cells = len(points.place)
         self._trainer: Any

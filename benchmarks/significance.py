@@ -35,11 +35,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for a JSON file with the results")
     parser.add_argument("--repetitions", type=int, default=10, help="trainings on the three-class toy")
     parser.add_argument("--events", type=int, default=1_000_000, help="background events to train on")
+    parser.add_argument("--categories", type=int, nargs="+", default=[5, 10, 20], help="of three classes")
     parser.add_argument("--only", choices=("three-classes", "family"), help="one of the two parts alone")
     options = parser.parse_args()
     result: dict[str, Any] = {}
     if options.only != "family":
-        result["three_classes"] = three_classes(options.repetitions, options.events)
+        result["three_classes"] = three_classes(options.repetitions, options.events, options.categories)
     if options.only != "three-classes":
         result["family"] = [of_family(toy, options.events // 2) for toy in toys.FAMILY]
     setting = {"events": options.events, "floor": FLOOR, "test_seed": TEST_SEED, "test_cells": TEST_CELLS}
@@ -84,14 +85,14 @@ def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEv
     }
 
 
-def three_classes(trainings: int, n_events: int) -> list[dict[str, Any]]:
+def three_classes(trainings: int, n_events: int, categories: list[int]) -> list[dict[str, Any]]:
     """Every number of categories of the literature, on one test sample."""
     toy = toys.THREE_CLASS
     test = toy.events(TEST_SEED, n_events // 2, 4 * n_events)
     test_sample = sample_of(toy, test)
     cells = test_sample.points()
     rows = []
-    for k in (5, 10, 20):
+    for k in categories:
         runs = []
         for seed in range(1, trainings + 1):
             events = toy.events(seed, n_events // 10, n_events)

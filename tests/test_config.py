@@ -241,8 +241,8 @@ INVALID = {
         r"categories: must not repeat a value, got \[5, 5\]",
     ),
     "combination": (
-        changed("combine", to="sum"),
-        r"combine: .*'geometric', 'quadrature' or 'minimum' \(got 'sum'\)",
+        changed("combine", to="product"),
+        r"combine: .*'geometric', 'quadrature', 'minimum' or 'sum' \(got 'product'\)",
     ),
     "schema": (changed("schema", to="delphes"), r"schema: .*'flat' or 'nanoaod' \(got 'delphes'\)"),
     "processor": (

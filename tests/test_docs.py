@@ -250,9 +250,9 @@ def test_picture_is_there_and_small():
 def test_benchmarks_run(program, tmp_path):
     """On few events: that they run and say what they compared, not how fast anything is."""
     few = ["--events", "5000", "--repetitions", "1", "--output", str(tmp_path)]
-    part = ["--only", "three-classes"] if program.stem == "significance" else []
+    part = ["--only", "three-classes", "--categories", "5"] if program.stem == "significance" else []
     subprocess.run([sys.executable, str(program), *few, *part], check=True, capture_output=True, timeout=300)
     result = json.loads((tmp_path / f"{program.stem}.json").read_text(encoding="utf-8"))
     assert result["benchmark"] == program.stem
     assert result["setting"]["events"] == 5000
-    assert all(ratio["median"] > 0 for ratio in result["speed_ratio"].values())
+    assert all(ratio["median"] > 0 for ratio in result.get("speed_ratio", {}).values())
