@@ -352,4 +352,4 @@ def test_one_discriminant_is_divided_as_well_as_can_be(line: Sample, kind: type[
 
 def test_random_starts_lead_near_the_best_cuts(line: Sample) -> None:
     trained = fit(SigmoidCuts(3), line, ONE_SIGNAL, seed=1, starts=2, steps=100, initialisation="random")
-    assert ONE_SIGNAL.value(trained.training) > 0.98 * best_intervals(line.points(), trained)
+    assert ONE_SIGNAL.value(trained.training) > 0.95 * best_intervals(line.points(), trained)

@@ -387,12 +387,6 @@ def test_folds_of_arrays_are_roughly_equal(n_folds):
     assert chi2 < 2 * (n_folds - 1) + 5 * np.sqrt(4 * n_folds)
 
 
-def test_equal_events_share_a_fold_whatever_their_process():
-    x, w = np.repeat([[0.5, -0.0]], 50, axis=0), np.ones(50)
-    sample = Sample.from_arrays({"p": (x, w), "q": (np.abs(x), w)}, FINE, n_folds=5)
-    assert len({s.fold for s in sample.cells.sources}) == 1
-
-
 def test_event_numbers_decide_the_fold():
     rng = np.random.default_rng(9)
     arrays = two_processes(rng, 50)
