@@ -64,7 +64,7 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
 
 
 def start_of(points: Points, n_categories: int = 3) -> Start:
-    return random_start(points, n_categories, np.random.default_rng(1))
+    return random_start(points, OBJECTIVE, n_categories, np.random.default_rng(1))
 
 
 def trainer_of(model: Model, points: Points, optimizer: Any, objective: Objective = OBJECTIVE) -> Trainer:

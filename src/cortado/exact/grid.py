@@ -183,7 +183,7 @@ def _finite(value: float) -> float:
 
 
 def _better(worth: Worth, than: Worth) -> bool:
-    first, second = than
+    first = than[0]
     if worth[0] == first or first == -np.inf:
         return worth > than
     return worth[0] > first + _LEAST_GAIN * abs(first)

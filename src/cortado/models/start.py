@@ -22,8 +22,8 @@ class Start:
 
     ``category`` (n,) of each point, 0 … K − 1 with K = ``n_categories``; ``importance`` (n,) ≥ 0, sum 1, how
     much the choice matters there; ``rng`` for what else a model has to choose. A model that searches a
-    beginning of its own can ask what other categories are worth: the ``objective`` of the yields of ``cells``,
-    the same events in cells that are as fine or finer.
+    beginning of its own can ask what other categories are worth: the ``objective`` of the yields of
+    ``cells``, the same events in cells that are as fine or finer.
     """
 
     points: Points

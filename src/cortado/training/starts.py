@@ -58,9 +58,7 @@ def starts(
             yield random_start(points, objective, n_categories, rng)
 
 
-def random_start(
-    points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
-) -> Start:
+def random_start(points: Points, objective: Objective, n_categories: int, rng: np.random.Generator) -> Start:
     """Each point in the category of the nearest of K places drawn evenly from the range of the points."""
     cells, points = points, points.coarsened(_MOST_CELLS)
     low, high = np.array(points.ranges(_TAIL)).T
@@ -68,7 +66,7 @@ def random_start(
     centres = rng.random((n_categories, len(low)))
     category = np.argmin(((z[:, None, :] - centres) ** 2).sum(axis=2), axis=1)
     importance = points.mass / points.mass.sum()
-    return Start(points, category, n_categories, importance, cells, objective, rng)
+    return Start(points, category, n_categories, importance, cells, _floored(objective), rng)
 
 
 def partition_start(
@@ -77,7 +75,7 @@ def partition_start(
     """A partition of coarse cells that is good for the objective, from a random beginning."""
     enough = max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
     cells, points = points, points.coarsened(min(_MOST_CELLS, enough))
-    category = scattered(points.place, interest(points, objective.signals), n_categories, rng)
+    category = scattered(_gathered(points), interest(points, objective.signals), n_categories, rng)
     values = _additive(points)
     function = ValueAndGradient(points.processes, objective)
     pedestal = _pedestal(points, objective)
@@ -124,7 +122,20 @@ def _start(
     regret = ranked[:, -1] - ranked[:, -2]
     total = regret.sum()
     importance = regret / total if total > 0 else np.full(len(regret), 1 / len(regret))
-    return Start(points, category, merit.shape[1], importance, cells, objective, rng)
+    return Start(points, category, merit.shape[1], importance, cells, _floored(objective), rng)
+
+
+def _floored(objective: Objective) -> Objective:
+    """The objective; with a floor, if it has none: a search would find the cells without background."""
+    if objective.floors or not objective.signals:
+        return objective
+    return objective + MinEffectiveEvents(_DEFAULT_EFFECTIVE_EVENTS)
+
+
+def _gathered(points: Points) -> Floats:
+    """(n, d) places; those farther out than most events spread are moved in, so that they set no scale."""
+    low, high = np.array(points.ranges(_TAIL)).T
+    return np.clip(points.place, low - (high - low), high + (high - low))
 
 
 def _additive(points: Points) -> Floats:
