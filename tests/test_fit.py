@@ -395,12 +395,14 @@ def test_cuts_of_two_coordinates_are_as_good_as_a_coordinate_search(toy: str, sa
 
 
 @pytest.mark.parametrize(
-    "make", [GaussianMixture, MaxAffine, lambda _: SigmoidCuts((2, 2))], ids=["mixture", "affine", "cuts"]
+    "make",
+    [lambda: GaussianMixture(6), lambda: MaxAffine(6), lambda: SigmoidCuts((3, 3))],
+    ids=["mixture", "affine", "cuts"],
 )
-def test_one_far_event_does_not_matter(make: Callable[[int], Model]) -> None:
-    objective = Asimov("signal1") + MinBackground(20.0)
+def test_one_far_event_costs_nothing(make: Callable[[], Model]) -> None:
+    objective = Asimov("signal1") + MinBackground(2.0)
     near, far = (
-        objective.value(fit(make(4), resonance(f), objective, **QUICK | {"steps": 100}).training)
+        objective.value(fit(make(), resonance(f), objective, **QUICK | {"seed": 3, "steps": 60}).training)
         for f in (False, True)
     )
-    assert far == pytest.approx(near, rel=0.05)
+    assert far > 0.9 * near
