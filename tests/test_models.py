@@ -826,6 +826,7 @@ BAD_ARGUMENTS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "zero bins": (lambda: SigmoidCuts((3, 0)), ("bins", "(3, 0)")),
     "half a bin": (lambda: SigmoidCuts((2.5, 2)), ("bins", "integers", "2.5")),  # type: ignore[arg-type]
     "half a component": (lambda: GaussianMixture(2.5), ("n_categories", "integer", "2.5")),  # type: ignore[arg-type]
+    "several components": (lambda: GaussianMixture([2, 3]), ("n_categories", "integer", "[2, 3]")),  # type: ignore[arg-type]
     "components in words": (lambda: GaussianMixture("3"), ("n_categories", "integer", "'3'")),  # type: ignore[arg-type]
     "damping in words": (lambda: GaussianMixture(2, damping="x"), ("damping", "number", "'x'")),  # type: ignore[arg-type]
     "means as a number": (lambda: GaussianMixture(2, means=5), ("means", "ranges", "5")),  # type: ignore[arg-type]

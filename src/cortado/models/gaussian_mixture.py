@@ -51,7 +51,7 @@ class GaussianMixture(LateModel):
         super().__init__(n_categories)
         if isinstance(means, str) and means != "simplex":
             raise ConfigError(f"means must be None, 'simplex' or one range a coordinate, got {means!r}")
-        if np.asarray(damping).dtype.kind not in "iuf" or not 0 <= damping <= 1:
+        if np.ndim(damping) or np.asarray(damping).dtype.kind not in "iuf" or not 0 <= damping <= 1:
             raise ConfigError(f"damping must be a number from 0 to 1, got {damping!r}")
         self._bounds = means if means is None or isinstance(means, str) else checked_ranges("means", means)
         self._damping = float(damping)

@@ -35,7 +35,7 @@ class Model:
     """
 
     def __init__(self, n_categories: int) -> None:
-        if np.asarray(n_categories).dtype.kind not in "iu" or not np.all(n_categories >= 2):
+        if np.ndim(n_categories) or np.asarray(n_categories).dtype.kind not in "iu" or n_categories < 2:
             raise ConfigError(f"n_categories must be an integer, at least 2, got {n_categories!r}")
         self.n_categories = int(n_categories)
 
