@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _measure import finish
+from _toy import FLOOR, TEST_SEED, objective_of, yields_of
 
 import cortado as ct
 from cortado import toys
 from cortado.exact import hard_partition
-from cortado.objectives import Objective, Yields
 
-FLOOR = 10.0
-TEST_SEED = 1000
 TEST_CELLS = (2000, 6000, 16_000)  # at most; for the family the second alone
 
 
@@ -34,31 +33,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for a JSON file with the results")
     parser.add_argument("--repetitions", type=int, default=10, help="trainings on the three-class toy")
     parser.add_argument("--events", type=int, default=1_000_000, help="background events to train on")
+    parser.add_argument("--categories", type=int, nargs="+", default=[5, 10, 20], help="for that toy")
     parser.add_argument("--only", choices=("three-classes", "family"), help="one of the two parts alone")
     options = parser.parse_args()
     result: dict[str, Any] = {}
     if options.only != "family":
-        result["three_classes"] = three_classes(options.repetitions, options.events)
+        result["three_classes"] = three_classes(options.repetitions, options.events, options.categories)
     if options.only != "three-classes":
         result["family"] = [of_family(toy, options.events // 2) for toy in toys.FAMILY]
     setting = {"events": options.events, "floor": FLOOR, "test_seed": TEST_SEED, "test_cells": TEST_CELLS}
     finish(options.output, "significance", setting, result)
-
-
-def objective_of(toy: toys.Toy) -> Objective:
-    """Geometric mean over the signals, with the floors that a job has by default."""
-    return ct.Asimov(toy.signals) + ct.MinBackground(FLOOR) + ct.MinEffectiveEvents(10.0)
-
-
-def yields_of(events: dict[str, toys.ToyEvents], categorizer: ct.Categorizer) -> Yields:
-    """Yields of whole events, in float64."""
-    category = {name: categorizer(part.scores) for name, part in events.items()}
-    n = categorizer.n_categories
-    sums = [
-        np.stack([np.bincount(category[p], part.weight**power, n) for p, part in events.items()])
-        for power in (1, 2, 0)
-    ]
-    return Yields(tuple(events), sums[0], sums[1], sums[2])
 
 
 def trained(toy: toys.Toy, seed: int, n_categories: int, n_signal: int, n_background: int) -> dict[str, Any]:
@@ -73,7 +57,9 @@ def trained(toy: toys.Toy, seed: int, n_categories: int, n_signal: int, n_backgr
 
 def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEvents]) -> dict[str, Any]:
     """The objective without floors, the smallest background and the number of categories."""
-    yields = yields_of(events, categorizer)
+    category = {name: categorizer(part.scores) for name, part in events.items()}
+    weight = {name: part.weight for name, part in events.items()}
+    yields = yields_of(weight, category, categorizer.n_categories)
     return {
         "value": objective_of(toy).value(yields),
         "min_background": float(yields.total(toy.backgrounds).min()),
@@ -81,13 +67,13 @@ def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEv
     }
 
 
-def three_classes(trainings: int, n_events: int) -> list[dict[str, Any]]:
-    """Every number of categories of the literature, on one test sample."""
+def three_classes(trainings: int, n_events: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Every number of categories, on one test sample."""
     toy = toys.THREE_CLASS
     test = toy.events(TEST_SEED, n_events // 2, 4 * n_events)
     cells = ct.Sample.from_arrays(toys.arrays(test), toy.coordinates, names=toy.names, n_folds=1).points()
     rows = []
-    for k in (5, 10, 20):
+    for k in numbers:
         runs = []
         for seed in range(1, trainings + 1):
             fit = trained(toy, seed, k, n_events // 10, n_events)
