@@ -6,7 +6,9 @@ The three-class toy, 1 000 000 background and 2 × 100 000 signal events, and th
 has the settings of its examples, in an environment of its own below build/, which is made when it is first
 needed. Ours has default settings, and beside them one start with as many steps as the peer has epochs.
 Times are those of the optimisation: compression of the events, tracing and training, without imports and
-without making events. The hard categories that either finds are evaluated here, in float64.
+without making events. The hard categories that either finds are evaluated here, in float64. With one score
+they stand beside the best intervals of whole cells under a floor: ours, and the smallest background that the
+peer left.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from _toy import FLOOR, TEST_SEED, objective_of, yields_of
 from rich.console import Console
 from rich.table import Table
 
+import cortado as ct
 from cortado import toys
+from cortado.exact import optimal_boundaries
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build"
@@ -74,7 +78,7 @@ def main() -> None:
         parser.error(f"--epochs must be one number or {len(options.categories)}, got {options.epochs}")
     names = options.only or (DEFAULT, ONE_START, PEER)
     peer = gato_hep_python(BUILD) if PEER in names else None
-    rows = []
+    rows, best = [], []
     for toy in TOYS:
         if options.toys and toy.name not in options.toys:
             continue
@@ -82,8 +86,11 @@ def main() -> None:
             events = made(toy, options.events, Path(folder))
             for n_categories, n_epochs in zip(options.categories, epochs, strict=True):
                 compared = [p for p in programs(toy, n_epochs, peer) if p.name in names]
-                rows += compare(compared, events, n_categories, options.repetitions)
-    print_table(rows)
+                found = compare(compared, events, n_categories, options.repetitions)
+                rows += found
+                if toy.observed == "logit":
+                    best += best_intervals(events, n_categories, found)
+    print_table(rows, best)
     setting = {
         "events": options.events,
         "repetitions": options.repetitions,
@@ -92,7 +99,7 @@ def main() -> None:
         "epochs_of_the_examples": EPOCHS,
         "peer": peer and versions(peer),
     }
-    finish(options.output, "peer", setting, {"rows": rows})
+    finish(options.output, "peer", setting, {"rows": rows, "best_intervals": best})
 
 
 def made(toy: toys.Toy, n: int, folder: Path) -> Events:
@@ -146,7 +153,7 @@ def compare(
                         "n_categories": n_categories,
                         "program": program.name,
                         "trained": report["trained"],
-                        **{part: quality(events, part, file) for part in events.parts},
+                        **{part: quality(events, part, left(file, part)) for part in events.parts},
                         "runs": [],
                     },
                 )
@@ -155,14 +162,19 @@ def compare(
     return [summarised(row, peer) for row in rows.values()]
 
 
-def quality(events: Events, part: str, file: Path) -> dict[str, Any]:
-    """What the hard categories in a file are worth on whole events.
+def left(file: Path, part: str) -> dict[str, Any]:
+    """The categories that a program left in a file, by process."""
+    with np.load(file) as categories:
+        names = [name for name in categories.files if name.startswith(f"{part}/")]
+        return {name.removeprefix(f"{part}/"): categories[name] for name in names}
 
-    Empty categories are left out: a mixture may have components that are the most probable ones nowhere.
+
+def quality(events: Events, part: str, category: Mapping[str, Any]) -> dict[str, Any]:
+    """What hard categories are worth on whole events.
+
+    Empty ones are left out: a mixture may have components that are the most probable ones nowhere.
     """
     weight = {process: own.weight for process, own in events.parts[part].items()}
-    with np.load(file) as categories:
-        category = {process: categories[f"{part}/{process}"] for process in weight}
     yields = yields_of(weight, category, 1 + max(int(own.max()) for own in category.values()))
     occupied = yields.count.sum(axis=0) > 0
     return {
@@ -186,8 +198,34 @@ def medians(row: dict[str, Any], keys: Sequence[str] | Mapping[str, Any]) -> dic
     return {key: float(np.median([run[key] for run in row["runs"]])) for key in keys}
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """All rows, and where the time of one start goes."""
+def best_intervals(events: Events, n_categories: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The best intervals of the only score on the cells of the training events, by floor.
+
+    The peer keeps no floor. What it leaves can only be compared with the best under the floor that it met.
+    """
+    toy = events.toy
+    sample = ct.Sample.from_arrays(
+        toys.arrays(events.parts["training"]), toy.coordinates, names=toy.names, n_folds=1
+    )
+    of_peer = [row["training"]["min_background"] for row in rows if row["program"] == PEER]
+    found = []
+    for floor in (FLOOR, *of_peer):
+        goal = ct.Asimov(toy.signals) + ct.MinBackground(floor)
+        binning = optimal_boundaries(sample.points(), goal, n_categories).binnings[-1]
+        worth = {
+            part: quality(
+                events,
+                part,
+                {name: binning.assign(sample.features.forward(own.scores)) for name, own in parts.items()},
+            )
+            for part, parts in events.parts.items()
+        }
+        found.append({"toy": toy.name, "n_categories": n_categories, "floor": floor, **worth})
+    return found
+
+
+def print_table(rows: list[dict[str, Any]], best: list[dict[str, Any]]) -> None:
+    """All rows, the best that was possible, and where the time of one start goes."""
     fewer = {row["trained"] for row in rows if row["program"] == PEER} - {str(EPOCHS)}
     table = Table(title=f"cortado beside gato-hep {GATO_HEP}", title_justify="left")
     if fewer:
@@ -210,6 +248,9 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             *(f"{row[part]['min_background']:.3g}" for part in ("training", "test")),
         )
     Console(width=180).print(table)
+    for own in best:
+        worth = ", ".join(f"{own[part]['value']:.4f} on {part} events" for part in ("training", "test"))
+        print(f"{own['toy']}, best {own['n_categories']} intervals with B ≥ {own['floor']:.3g}: {worth}")
     for row in rows:
         if row["program"] == ONE_START:
             parts = sorted(row["stages"].items(), key=lambda item: -item[1])

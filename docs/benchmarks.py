@@ -75,6 +75,21 @@ def peer(result: dict[str, Any]) -> str:
     return f"{table(headings, lines, left=3)}\n\n{note}"
 
 
+def best_intervals(result: dict[str, Any]) -> str:
+    """Markdown: what can be reached with one score."""
+    lines = (
+        (
+            row["toy"],
+            row["n_categories"],
+            f"{row['floor']:.3g}",
+            f"{row['training']['value']:.4f}",
+            f"{row['test']['value']:.4f}",
+        )
+        for row in result["best_intervals"]
+    )
+    return table(("toy", "K", "floor", "Z, training", "Z, test"), lines)
+
+
 def stages(result: dict[str, Any]) -> str:
     """Markdown: where the time of one start goes."""
     rows = [row for row in result["rows"] if row["program"] == ONE_START]
@@ -120,11 +135,11 @@ def devices(result: dict[str, Any]) -> str:
     """Markdown: step times on every device, with XLA and without."""
     rows = result["rows"]
     kinds = list(dict.fromkeys((row["device"], row["compiled"]) for row in rows))
-    median = {(r["cells"], r["n_categories"], r["device"], r["compiled"]): r["median"] for r in rows}
+    best = {(r["cells"], r["n_categories"], r["device"], r["compiled"]): r["best"] for r in rows}
     headings = ("cells", "K", *(f"{device}{', XLA' if compiled else ''}" for device, compiled in kinds))
     lines = []
     for own in dict.fromkeys((row["cells"], row["n_categories"]) for row in rows):
-        times = [median[own + kind] for kind in kinds]
+        times = [best[own + kind] for kind in kinds]
         cells = [f"{seconds / times[0]:.2f} ({1e3 * seconds:.3g} ms)" for seconds in times]
         lines.append((*own, *cells))
     return table(headings, lines, left=0)
@@ -143,7 +158,12 @@ def tables(name: str, result: dict[str, Any]) -> dict[str, str]:
     """The blocks that the result of one program fills, by their names."""
     match name:
         case "peer":
-            return {"machine": machine(result), "peer": peer(result), "stages": stages(result)}
+            return {
+                "machine": machine(result),
+                "peer": peer(result),
+                "best intervals": best_intervals(result),
+                "stages": stages(result),
+            }
         case "scaling":
             return scaling(result)
         case "devices":
