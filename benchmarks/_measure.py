@@ -18,13 +18,15 @@ import numpy as np
 _LIBRARIES = ("cortado-hep", "numpy", "tensorflow", "keras", "awkward", "uproot", "boost-histogram", "coffea")
 
 
-def options(parser: argparse.ArgumentParser, repetitions: int) -> argparse.Namespace:
-    """The arguments, with those that all benchmarks take; keeps this process on one core if it can."""
+def options(
+    parser: argparse.ArgumentParser, repetitions: int, *, one_core: bool = True
+) -> argparse.Namespace:
+    """The arguments, with those that all benchmarks take; keeps this process on ``one_core`` if it can."""
     parser.add_argument("--repetitions", type=int, default=repetitions, help="how often each program runs")
     parser.add_argument("--output", type=Path, help="folder for a JSON file with the results")
     chosen = parser.parse_args()
     # Numbers of threads were read when the libraries were loaded; the affinity holds for all threads.
-    if hasattr(os, "sched_setaffinity"):
+    if one_core and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     return chosen
 

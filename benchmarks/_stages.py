@@ -17,12 +17,12 @@ PARTS = {
     "compression": ["cortado.sample:Sample.from_arrays"],
     "points of the folds": ["cortado.sample:Sample.points"],
     "coarser cells": ["cortado.sample:Points.coarsened"],
-    "smoothing": ["cortado.training.run:smoothed"],
+    "smoothing": ["cortado.training.smoothing:Shares.smoothed", "cortado.training.fit:shares_of"],
     "partitions": ["cortado.training.starts:partition_start", "cortado.training.starts:_exact_start"],
     "imitation": ["cortado.training.loop:Trainer.begin"],
     "steps": ["cortado.training.loop:Trainer.run"],
     "hard categories": ["cortado.training.run:evaluate_model"],
-    "bias": ["cortado.training.run:bias"],
+    "bias": ["cortado.training.run:soft_yields", "cortado.training.run:bias_of"],
 }
 
 
@@ -71,9 +71,9 @@ def watched() -> Iterator[Stopwatch]:
     with ExitStack() as stack:
         for part, names in PARTS.items():
             for name in names:
-                owner, _, attribute = name.replace(":", ".").rpartition(".")
-                function = getattr(pkgutil.resolve_name(owner), attribute)
-                stack.enter_context(
-                    patch.object(pkgutil.resolve_name(owner), attribute, watch.timed(part, function))
-                )
+                module, _, path = name.partition(":")
+                inside, _, attribute = path.rpartition(".")
+                owner = pkgutil.resolve_name(f"{module}:{inside}")  # fit is a module and a function
+                timed = watch.timed(part, getattr(owner, attribute))
+                stack.enter_context(patch.object(owner, attribute, timed))
         yield watch

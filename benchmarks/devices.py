@@ -109,7 +109,7 @@ def timed(
     points: Points, toy: toys.Toy, n_categories: int, devices: dict[str, str], repetitions: int
 ) -> list[dict[str, Any]]:
     """A row for each device, with XLA and without; they take turns."""
-    start = random_start(points, n_categories, np.random.default_rng(1))
+    start = random_start(points, objective_of(toy), n_categories, np.random.default_rng(1))
     rows, steps = [], []
     for name, what in devices.items():
         for compiled in (False, True):

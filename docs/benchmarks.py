@@ -145,6 +145,22 @@ def devices(result: dict[str, Any]) -> str:
     return table(headings, lines, left=0)
 
 
+def steps_on_events(result: dict[str, Any]) -> str:
+    """Markdown: what a step on events costs beside others, and the memory with more events."""
+    seconds = {name: sorted(times)[len(times) // 2] for name, times in result["seconds"].items()}
+    ratios = {name: ratio["median"] for name, ratio in result["speed_ratio"].items()} | {"events": 1.0}
+    steps = table(
+        ("step on", "time, relative", "time"),
+        ((name, f"{ratios[name]:.3g}", f"{1e3 * time:.3g} ms") for name, time in seconds.items()),
+    )
+    memory = table(
+        ("events in files", "peak memory, MB"),
+        ((number, f"{size:.0f}") for number, size in result["peak_megabytes"].items()),
+        left=0,
+    )
+    return f"{steps}\n\n{memory}"
+
+
 def speeds(result: dict[str, Any]) -> str:
     """Markdown: how fast ours is beside each of the others."""
     lines = [
@@ -166,6 +182,8 @@ def tables(name: str, result: dict[str, Any]) -> dict[str, str]:
             }
         case "scaling":
             return scaling(result)
+        case "events":
+            return {"events": steps_on_events(result)}
         case "devices":
             return {"devices": devices(result)}
         case _:
@@ -174,7 +192,7 @@ def tables(name: str, result: dict[str, Any]) -> dict[str, str]:
 
 def main(folder: str) -> None:
     """Rewrite the tables of all results that are there."""
-    for name in ("peer", "scaling", "devices", "categorizer", "pass1"):
+    for name in ("peer", "scaling", "devices", "events", "categorizer", "pass1"):
         file = Path(folder) / f"{name}.json"
         if file.exists():
             refresh(DOCS / "benchmarks.md", tables(name, json.loads(file.read_text(encoding="utf-8"))))

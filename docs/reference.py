@@ -119,6 +119,10 @@ RULES: dict[str, dict[str, str]] = {
         "initialisation": "partitions of the cells that are good for the objective, or random ones",
         "smoothing": "whether gradient steps see smooth shares of the processes in the cells, where these "
         "can be had",
+        "train_on": "the cells of the sample, or after them the events one by one: exact where cells are too "
+        "coarse, in a time that grows with the number of events. `auto` takes events from four coordinates "
+        "on. Pass 1 then writes them to the output folder, which all workers must see",
+        "event_steps": "gradient steps on events, from the best categories found on cells",
         "steps": "gradient steps from each start",
         "starts": "how many starts; the best hard categories of all are kept",
         "seed": "the same seed and the same sample give the same categories, on one kind of machine; other "

@@ -20,16 +20,17 @@ DOCS = Path(__file__).resolve().parent
 def three_classes(rows: list[dict[str, Any]]) -> str:
     """Markdown: the toy of the literature, by number of categories."""
     sizes = [best["cells"] for best in rows[0]["best_on_test"]]
-    head = "| K | argmax | learned, training | learned, test |" + "".join(
+    head = "| K | argmax | learned, training | learned, test | learned on the test events |" + "".join(
         f" best partition of {n} test cells |" for n in sizes
     )
-    lines = [head, "|--:" * (4 + len(sizes)) + "|"]
+    lines = [head, "|--:" * (5 + len(sizes)) + "|"]
     for row in rows:
         test, argmax = row["median_test"], row["argmax"]
+        same = row["learned_on_test"]["value"]
         bests = " | ".join(f"{b['value']:.4f} ({test / b['value']:.3f})" for b in row["best_on_test"])
         lines.append(
             f"| {row['n_categories']} | {argmax['value']:.3f} ({argmax['n_categories']} bins) "
-            f"| {row['median_training']:.4f} | **{test:.4f}** | {bests} |"
+            f"| {row['median_training']:.4f} | **{test:.4f}** | {same:.4f} ({test / same:.3f}) | {bests} |"
         )
     floors = [
         f"K = {row['n_categories']}: {row['least_training_background']:.1f} on training events, "

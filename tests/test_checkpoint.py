@@ -129,7 +129,7 @@ def test_a_finished_training_gives_its_result_at_once(sample: Sample, path: Path
 def test_patience_goes_on_where_it_was(sample: Sample, path: Path) -> None:
     options = OPTIONS | {"patience": 2, "steps": 60, "learning_rate": Constant(1e-12), "starts": 1}
     straight = fit(SigmoidCuts(3), sample, OBJECTIVE, **options)
-    assert [s.step for s in straight.history] == [9, 19, 29]
+    assert [s.step for s in straight.history] == [-1, 9, 19, 29]
     with pytest.raises(Interruption):
         fit(
             SigmoidCuts(3),
@@ -233,3 +233,17 @@ def test_a_file_that_is_no_checkpoint_is_an_error(
     spoil(finished.read_bytes(), path)
     with pytest.raises(InputError, match=r"training\.npz is not a checkpoint of a training"):
         fit(SigmoidCuts(3), sample, OBJECTIVE, checkpoint=path, **OPTIONS)
+
+
+def test_an_objective_that_changed_under_its_name_is_refused(sample: Sample, path: Path) -> None:
+    sign = [1.0]
+
+    class Signed(Asimov):
+        def __call__(self, yields: Yields) -> Any:
+            return sign[0] * super().__call__(yields)
+
+    options = OPTIONS | {"starts": 1}
+    fit(GaussianMixture(3), sample, Signed(toys.SIGNALS), checkpoint=path, **options)
+    sign[0] = 7.0
+    with pytest.raises(ConfigError, match="another training: the categories that it holds had an objective"):
+        fit(GaussianMixture(3), sample, Signed(toys.SIGNALS), checkpoint=path, **options)

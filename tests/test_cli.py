@@ -19,7 +19,7 @@ import yaml
 from typer.testing import CliRunner
 
 import cortado as ct
-from cortado import cli, toys
+from cortado import cli, startup, toys
 from cortado.config import parse_config
 from cortado.toys import ntuples
 
@@ -429,7 +429,7 @@ class TestTheTerminal:
     def test_only_what_is_known_is_held_back(self, capfd, monkeypatch, error):
         monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
         try:
-            with cli._without_startup_messages():
+            with startup.without_startup_messages():
                 os.write(2, self.CHATTER + self.NEWS)
                 if error:
                     raise error
@@ -441,7 +441,7 @@ class TestTheTerminal:
 
     def test_nothing_is_held_back_from_who_wants_to_see(self, capfd, monkeypatch):
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
-        with cli._without_startup_messages():
+        with startup.without_startup_messages():
             os.write(2, self.CHATTER)
         assert capfd.readouterr().err == self.CHATTER.decode()
         assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"

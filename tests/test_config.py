@@ -13,7 +13,13 @@ from cortado.columnar.datasets import resolve_files
 from cortado.config import Config, MetadataBranch, load_config, parse_config
 from cortado.coordinates import Identity, Linear, LogRatio
 from cortado.errors import ConfigError, InputError
-from cortado.objectives import Asimov, MinBackground, MinEffectiveEvents
+from cortado.objectives import (
+    Asimov,
+    MaxRelativeUncertainty,
+    MinBackground,
+    MinEffectiveEvents,
+    MinEvents,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -93,6 +99,23 @@ def test_the_objective_is_that_of_signals_and_constraints():
     assert objective.terms == (Asimov(["ggH"], "geometric"), MinBackground(5.0), MinEffectiveEvents(10.0))
 
 
+def test_every_key_of_the_objective_reaches_it():
+    content = valid() | {
+        "signals": ["ggH", "W"],
+        "combine": "sum",
+        "signal_weights": {"W": 0.5},
+        "other_signals": "ignored",
+        "constraints": {"min_events": 7, "max_relative_uncertainty": 0.2, "min_effective_events": 3.0},
+    }
+    assert parse_config(content).objective.terms == (
+        Asimov(["ggH", "W"], "sum", weights={"W": 0.5}, other_signals="ignored"),
+        MinBackground(10.0),
+        MinEffectiveEvents(3.0),
+        MinEvents(7),
+        MaxRelativeUncertainty(0.2),
+    )
+
+
 @pytest.mark.parametrize(
     ("fit", "held_out", "training"),
     [
@@ -107,6 +130,19 @@ def test_folds_are_held_out_or_trained_on(fit, held_out, training):
     options = parse_config(changed("fit", to=fit)).fit
     assert options.held_out_folds == held_out
     assert options.training_folds == training
+
+
+@pytest.mark.parametrize("n_coordinates", [1, 3, 4, 5])
+@pytest.mark.parametrize(("train_on", "expected"), [("auto", None), ("cells", False), ("events", True)])
+def test_events_are_trained_on_in_many_coordinates_or_if_asked_for(n_coordinates, train_on, expected):
+    names = [f"x{i}" for i in range(n_coordinates)]
+    content = valid() | {
+        "features": [{"name": name} for name in names],
+        "coordinates": [{"kind": "identity", "features": names}],
+        "fit": {"train_on": train_on},
+    }
+    wanted = n_coordinates >= 4 if expected is None else expected
+    assert parse_config(content).trains_on_events is wanted
 
 
 @pytest.mark.parametrize(("categories", "expected"), [(5, (5,)), ([5, 10, 20], (5, 10, 20))])

@@ -10,7 +10,7 @@ import pytest
 
 import cortado as ct
 from cortado import toys
-from cortado.categorizer.rules import GridRule, MaxAffineRule
+from cortado.categorizer.rules import GaussianMixtureRule, GridRule, MaxAffineRule
 from cortado.cells import Cells
 from cortado.exact import optimal_boundaries
 from cortado.folds import fold_of
@@ -24,7 +24,7 @@ from cortado.objectives import (
     as_objective,
 )
 from cortado.sample import Points, Sample
-from cortado.training import Exponential, TrainingWarning, fit
+from cortado.training import TrainingWarning, fit
 from cortado.training.order import ordered_rule
 
 FLOOR = 10.0
@@ -92,9 +92,9 @@ def test_every_category_meets_the_floors(large: Sample) -> None:
 def test_the_best_of_all_starts_and_steps_is_kept(result: ct.FitResult) -> None:
     met = [step.hard for step in result.history if not step.shortfall]
     assert OBJECTIVE.value(result.training) == pytest.approx(max(met), rel=1e-12)
-    assert {step.start for step in result.history} == {0, 1}
-    best = [max(s.hard for s in result.history if s.start == i and not s.shortfall) for i in (0, 1)]
-    assert best[0] != best[1]
+    begun = {step.start: step.hard for step in result.history if step.step == -1}
+    assert begun.keys() == {0, 1}
+    assert begun[0] != begun[1]
 
 
 def test_a_further_start_never_makes_it_worse(sample: Sample) -> None:
@@ -141,6 +141,8 @@ def test_held_out_events_do_not_matter(sample: Sample) -> None:
     assert training_only.overtraining is None
 
 
+# Raw cells of few events: the categories follow them.
+@pytest.mark.filterwarnings("ignore::cortado.training.OvertrainingWarning")
 def test_the_folds_held_out_are_the_ones_asked_for(sample: Sample) -> None:
     trained = fit(GaussianMixture(3), sample, OBJECTIVE, held_out=[0], **QUICK)
     assert trained.categorizer.training is not None
@@ -230,6 +232,22 @@ def test_categories_of_one_discriminant_are_ordered_by_position(line: Sample, mo
     assert (np.diff(positions) > 0).all()
 
 
+def test_a_tail_without_events_goes_to_its_neighbour(line: Sample) -> None:
+    # The wide component is the most probable one on either side of the narrow ones.
+    rule = GaussianMixtureRule(
+        weights=(0.4, 0.3, 0.3),
+        means=((-3.0,), (1.0,), (3.0,)),
+        covariances=(((9.0,),), ((0.3,),), ((0.3,),)),
+    )
+    u = line.points().place
+    assert list(rule.boundaries().categories) == [0, 1, 2, 0]
+    beyond = rule.boundaries().edges[-1]
+    known = replace(line.points(), place=np.minimum(u, beyond - 0.1))
+    ordered = ordered_rule(rule, known, ONE_SIGNAL)
+    assert ordered.assign(np.array([[beyond - 0.1], [beyond + 0.1], [1e6]])).tolist() == [2, 2, 2]
+    np.testing.assert_array_equal(ordered.assign(known.place), rule.assign(known.place))
+
+
 def test_categories_are_ordered_by_significance(result: ct.FitResult) -> None:
     shares = [z2 / z2.sum() for z2 in Asimov(toys.SIGNALS).per_category(result.training).values()]
     assert (np.diff(np.sum(shares, axis=0)) >= 0).all()
@@ -247,6 +265,15 @@ def test_empty_categories_are_left_out(line: Sample, sample: Sample) -> None:
     assert (affine.n_categories, merged.n_categories) == (4, 3)
     for k in range(3):
         assert len(np.unique(before[after == k])) == 1
+
+
+def test_the_model_is_left_in_the_state_of_the_result(line: Sample) -> None:
+    model = GaussianMixture(3)
+    result = fit(model, line, ONE_SIGNAL, **QUICK | {"starts": 3})
+    assert result.categorizer.n_categories == 3
+    u = line.points().place
+    own = line.points().yields(model.categories(u), 3)
+    assert ONE_SIGNAL.value(own) == pytest.approx(ONE_SIGNAL.value(result.training))
 
 
 def test_a_plain_function_is_an_objective(sample: Sample) -> None:
@@ -315,18 +342,10 @@ def best_intervals(points: Points, trained: ct.FitResult) -> float:
     return exact.best(trained.categorizer.n_categories).value
 
 
-# The boundaries of sigmoid cuts come near those of hard bins only where the sigmoids are steep.
-COLD = {"temperature": Exponential(0.1, 0.005)}
-
-
-@pytest.mark.parametrize("k", [3, 5])
-@pytest.mark.parametrize(
-    ("kind", "options"), [(SigmoidCuts, COLD), (GaussianMixture, {})], ids=["cuts", "mixture"]
-)
-def test_one_discriminant_is_divided_as_well_as_can_be(
-    line: Sample, kind: type[Any], options: dict[str, Any], k: int
-) -> None:
-    trained = fit(kind(k), line, ONE_SIGNAL, seed=1, starts=2, steps=100, **options)
+@pytest.mark.parametrize("k", [3, 5, 10])
+@pytest.mark.parametrize("kind", [SigmoidCuts, GaussianMixture], ids=["cuts", "mixture"])
+def test_one_discriminant_is_divided_as_well_as_can_be(line: Sample, kind: type[Any], k: int) -> None:
+    trained = fit(kind(k), line, ONE_SIGNAL, seed=1, starts=2, steps=100)
     best = best_intervals(line.points(), trained)
     found = ONE_SIGNAL.value(trained.training)
     assert trained.categorizer.n_categories == k

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,8 @@ from cortado import toys
 from cortado.models import GaussianMixture
 from cortado.objectives import Asimov, MinBackground
 from cortado.sample import Points, Sample
-from cortado.training import fit, run
-from cortado.training.smoothing import smoothed
-
-CELLS = 4000
+from cortado.training import fit
+from cortado.training.smoothing import Shares, shares_of
 
 
 def gaussians(seed: int, n: int, negative: float = 0.0) -> Sample:
@@ -37,6 +36,12 @@ def log_ratio(place: np.ndarray) -> np.ndarray:
     return np.log(50 / 1000) - 0.5 * (squares((0.8, 0.4)) - squares((-0.3, -0.2)))
 
 
+def smoothed(points: Points) -> Points:
+    shares = shares_of(points)
+    assert isinstance(shares, Shares)
+    return shares.smoothed(points)
+
+
 @pytest.fixture(scope="module")
 def points() -> Points:
     return gaussians(seed=1, n=10_000).points()
@@ -44,7 +49,7 @@ def points() -> Points:
 
 @pytest.fixture(scope="module")
 def smooth(points: Points) -> Points:
-    return smoothed(points, points.coarsened(CELLS))
+    return smoothed(points)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def toy() -> Points:
 
 
 def test_yields_of_every_process_are_preserved(points: Points, smooth: Points, toy: Points) -> None:
-    for before, after in ((points, smooth), (toy, smoothed(toy, toy.coarsened(CELLS)))):
+    for before, after in ((points, smooth), (toy, smoothed(toy))):
         assert after is not before
         np.testing.assert_allclose(after.sumw.sum(axis=1), before.sumw.sum(axis=1), rtol=0.01)
         np.testing.assert_allclose(after.sumw2.sum(axis=1), before.sumw2.sum(axis=1), rtol=0.01)
@@ -84,22 +89,22 @@ def test_a_narrow_resonance_is_left_alone() -> None:
         "bkg1": (rng.random((n, 2)) * [3.0, 1.0], np.full(n, 0.1)),
     }
     points = Sample.from_arrays(arrays, n_folds=1).points()
-    assert smoothed(points, points.coarsened(CELLS)) is points
+    assert shares_of(points) is None
 
 
 def test_points_in_one_cell_are_left_alone(points: Points) -> None:
-    assert smoothed(points, points.coarsened(1)) is points
+    assert shares_of(points.coarsened(1)) is None
 
 
 def test_a_process_without_weight_is_left_alone(points: Points) -> None:
     empty = replace(points, sumw=points.sumw * [[1.0], [0.0]], sumw2=points.sumw2 * [[1.0], [0.0]])
-    assert smoothed(empty, empty.coarsened(CELLS)) is empty
+    assert shares_of(empty) is None
 
 
 @pytest.mark.parametrize("negative", [0.05, 0.2, 0.4])
 def test_events_of_negative_weight_stay_finite(negative: float) -> None:
     points = gaussians(seed=2, n=10_000, negative=negative).points()
-    after = smoothed(points, points.coarsened(CELLS))
+    after = smoothed(points)
     assert np.isfinite(after.sumw).all()
     assert np.isfinite(after.sumw2).all()
     assert (after.sumw2 >= 0).all()
@@ -109,11 +114,10 @@ def test_events_of_negative_weight_stay_finite(negative: float) -> None:
 def test_a_training_smooths_several_coordinates_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Points] = []
 
-    def noted(points: Points, fitted: Points) -> Points:
-        seen.append(fitted)
-        return points
+    def noted(points: Points) -> None:
+        seen.append(points)
 
-    monkeypatch.setattr(run, "smoothed", noted)
+    monkeypatch.setattr(sys.modules[fit.__module__], "shares_of", noted)
     objective = Asimov("signal1") + MinBackground(10.0)
     options = {"starts": 1, "steps": 1}
     events = toys.one_dimensional(seed=1, n_signal=500, n_background=2_000)

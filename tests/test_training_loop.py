@@ -64,7 +64,7 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
 
 
 def start_of(points: Points, n_categories: int = 3) -> Start:
-    return random_start(points, n_categories, np.random.default_rng(1))
+    return random_start(points, OBJECTIVE, n_categories, np.random.default_rng(1))
 
 
 def trainer_of(model: Model, points: Points, optimizer: Any, objective: Objective = OBJECTIVE) -> Trainer:
@@ -123,9 +123,9 @@ def test_one_trace_for_all_starts_schedules_and_a_shorter_last_chunk(
         penalty=Linear(0.0, 2.0),
     )
     assert [t.n_traces for t in trainers] == [1]
-    assert [(s.start, s.step) for s in result.history] == [(i, j) for i in range(3) for j in (9, 19, 24)]
+    assert [(s.start, s.step) for s in result.history] == [(i, j) for i in range(3) for j in (-1, 9, 19, 24)]
     for step in result.history:
-        assert step.temperature == pytest.approx(Exponential(2.0, 0.01)(step.step / 24))
+        assert step.temperature == pytest.approx(Exponential(2.0, 0.01)(max(step.step, 0) / 24))
 
 
 def test_objective_rises(sample: Sample) -> None:
@@ -235,7 +235,7 @@ def test_patience_ends_a_start_that_no_longer_improves(sample: Sample) -> None:
     # So small a rate moves no cell from one category to another.
     options = QUICK | {"starts": 2, "steps": 60, "learning_rate": Constant(1e-12)}
     history = fit(Planes(3), sample, OBJECTIVE, patience=2, **options).history
-    assert [(s.start, s.step) for s in history] == [(i, j) for i in range(2) for j in (9, 19, 29)]
+    assert [(s.start, s.step) for s in history] == [(i, j) for i in range(2) for j in (-1, 9, 19, 29)]
 
 
 def test_callbacks_are_told_every_step_and_can_end_a_start(sample: Sample) -> None:
@@ -250,17 +250,19 @@ def test_callbacks_are_told_every_step_and_can_end_a_start(sample: Sample) -> No
     options = QUICK | {"starts": 2, "steps": 40}
     result = fit(Planes(3), sample, OBJECTIVE, callbacks=[ends_first_start, notes], **options)
     assert tuple(told) == result.history
-    assert [(s.start, s.step) for s in told] == [(0, 9), (0, 19), (1, 9), (1, 19), (1, 29), (1, 39)]
+    second = [(1, j) for j in (-1, 9, 19, 29, 39)]
+    assert [(s.start, s.step) for s in told] == [(0, -1), (0, 9), (0, 19), *second]
 
 
 def test_progress_is_told(sample: Sample) -> None:
     told: list[tuple[int, int, float | None]] = []
     options = QUICK | {"starts": 2, "steps": 25, "progress": lambda *arguments: told.append(arguments)}
     result = fit(Planes(3), sample, Asimov(toys.SIGNALS), **options)
-    assert [done for done, _, _ in told] == [10, 20, 25, 35, 45, 50]
+    assert [done for done, _, _ in told] == [0, 10, 20, 25, 25, 35, 45, 50, 50]
     assert {total for _, total, _ in told} == {50}
     best = [value for _, _, value in told]
-    assert best == np.maximum.accumulate([s.hard for s in result.history]).tolist()
+    assert best[:-1] == np.maximum.accumulate([s.hard for s in result.history]).tolist()
+    assert best[-1] == best[-2]
 
 
 def diverging(at: int) -> Callable[[Yields], Any]:
@@ -283,7 +285,8 @@ def test_a_start_that_diverges_is_left_and_the_best_before_kept(sample: Sample, 
     with pytest.warns(TrainingWarning, match="start 0 diverged at step 14, with an objective of nan") as told:
         result = fit(model, sample, diverging(at=14), **options)
     assert [Path(w.filename).name for w in told] == [Path(__file__).name]
-    assert [(s.start, s.step) for s in result.history] == [(0, 9), (1, 9), (1, 19), (1, 29)]
+    second = [(1, j) for j in (-1, 9, 19, 29)]
+    assert [(s.start, s.step) for s in result.history] == [(0, -1), (0, 9), *second]
     assert all(np.isfinite(s.soft) for s in result.history)
     assert result.objective.value(result.training) == pytest.approx(max(s.hard for s in result.history))
 
@@ -294,7 +297,7 @@ def test_a_single_start_that_diverges_leaves_its_last_good_state(sample: Sample)
         result = fit(Planes(3), sample, diverging(at=25), **options)
     with warnings.catch_warnings():
         shorter = fit(Planes(3), sample, diverging(at=25), **options | {"steps": 20})
-    assert [s.step for s in result.history] == [9, 19]
+    assert [s.step for s in result.history] == [-1, 9, 19]
     assert result.categorizer.n_categories == shorter.categorizer.n_categories
 
 
@@ -308,6 +311,35 @@ def test_an_objective_that_is_never_finite_is_an_error(sample: Sample) -> None:
     ):
         fit(Planes(3), sample, nothing, **QUICK | {"starts": 2, "initialisation": "random"})
     assert len(told) == 2
+
+
+class TooMany(Planes):
+    """A model that gives a membership more than it has categories."""
+
+    def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
+        given = super().memberships(u, sharpness)
+        return tf.concat([given, tf.zeros_like(given[:, :1])], axis=1)
+
+
+class Unbounded(Planes):
+    """A model whose memberships are no shares."""
+
+    def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
+        return 2.0 * super().memberships(u, sharpness)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (TooMany(3), ["TooMany.memberships", "(n, n_categories)", "4)"]),
+        (Unbounded(3), ["Unbounded.memberships", "sum to 1", "got a sum of 2"]),
+    ],
+)
+def test_memberships_that_are_none_are_refused(sample: Sample, model: Model, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        fit(model, sample, OBJECTIVE, **QUICK)
+    for word in words:
+        assert word in str(error.value)
 
 
 def heaped(yields: Yields) -> Any:

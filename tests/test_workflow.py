@@ -277,6 +277,33 @@ class TestOneNumberOfCategories:
 
 
 @pytest.mark.usefixtures("without_figures")
+class TestOtherModelsAndObjectives:
+    @pytest.mark.parametrize(
+        ("model", "kind", "n"), [("sigmoid_cuts", "grid", 4), ("max_affine", "max_affine", 3)]
+    )
+    def test_the_job_does_what_its_configuration_says(self, tmp_path, toy_folder, toy_config, model, kind, n):
+        content = toy_config(
+            categories=5,
+            combine="sum",
+            signal_weights={"signal2": 3.0},
+            other_signals="ignored",
+            constraints={"min_events": 40},
+            fit={"steps": 20, "starts": 1, "model": model, "folds": 1},
+        )
+        run(content, tmp_path / "out", toy_folder)
+        (result,) = read(tmp_path / "out")["results"]
+        categorizer = ct.Categorizer.load(tmp_path / "out" / "categorizer.json")
+        assert categorizer.rule.kind == kind
+        assert result["n_categories"] == categorizer.n_categories >= n
+        with uproot.open(tmp_path / "out" / "templates.root") as file:
+            yields = {name: file[f"SR/{name}"].values() for name in toys.PROCESSES}
+        background = sum(yields[name] for name in toys.BACKGROUNDS)
+        z = {name: significance(yields[name], background) for name in toys.SIGNALS}
+        row = row_of(result, "learned", "all")
+        assert row["significances"] == pytest.approx(z)
+        assert row["combined"] == pytest.approx(z["signal1"] + 3.0 * z["signal2"])
+
+
 class TestNormalisation:
     """Cross section × luminosity / Σw(generated) × generator weight is the toy's complete weight."""
 
@@ -659,3 +686,111 @@ def test_sums_of_the_job_hold_all_schemes(done):
     sums = CategorySums.load(done.folder / "stages" / "sums.npz")
     assert set(sums.cells) == {f"{s}-{n}" for s in ("learned", "equidistant", "argmax") for n in (3, 5)}
     assert re.fullmatch(r"[0-9a-f]{64}", json.loads((done.folder / "run.json").read_text())["fingerprint"])
+
+
+@pytest.fixture(scope="module")
+def four_features(tmp_path_factory, write_tree):
+    folder = tmp_path_factory.mktemp("four")
+    rng = np.random.default_rng(4)
+    for name, mean, n in (("sig", 0.8, 1500), ("few", 0.0, 2000), ("many", -0.3, 4000)):
+        columns = {f"x{i}": rng.normal(mean * (1 - 0.2 * i), 1.0, n) for i in range(4)}
+        own = {"weight": rng.uniform(0.5, 1.5, n), "event": np.arange(n)}
+        write_tree(folder / f"{name}.root", {**columns, **own}, sum_of_weights=2.0 * n)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def four_features_config():
+    runs = {"tree": "Runs", "branch": "genEventSumw"}
+    names = {"sig": ("signal", 0.5), "few": ("bkg", 20.0), "many": ("bkg", 70.0)}
+    return {
+        "luminosity": 30.0,
+        "processor": {"options": {"weight": "weight", "event_id": "event"}},
+        "datasets": {
+            name: {"files": [f"{name}.root"], "process": process, "xsec": xsec, "sum_of_weights": runs}
+            for name, (process, xsec) in names.items()
+        },
+        "features": [{"name": f"x{i}"} for i in range(4)],
+        "coordinates": [{"kind": "identity", "features": [f"x{i}" for i in range(4)]}],
+        "signals": ["signal"],
+        "categories": 3,
+        "fit": {"steps": 20, "starts": 1, "event_steps": 20},
+    }
+
+
+@pytest.fixture(scope="module")
+def on_events(tmp_path_factory, four_features, four_features_config):
+    return run(four_features_config, tmp_path_factory.mktemp("events") / "out", four_features, chunk_size=900)
+
+
+class StopsOnEvents(Display):
+    """Stops like a Ctrl-C before the first step on events."""
+
+    @contextlib.contextmanager
+    def fitting(self, n_categories):
+        del n_categories
+        told = []
+
+        def progress(*arguments):
+            told.append(arguments)
+            if len(told) == 3:  # the start, the steps from there, and the best state on events
+                assert told[-1][:2] == (20, 40)
+                raise KeyboardInterrupt
+
+        yield progress
+
+
+class TestTrainingOnEvents:
+    """Four features, two datasets in one process, generator weights: pass 2 finds what was trained on."""
+
+    def test_the_objective_on_events_is_that_of_the_templates(self, on_events):
+        categorizer = ct.Categorizer.load(on_events.folder / "categorizer.json")
+        (result,) = read(on_events.folder)["results"]
+        row = row_of(result, "learned", "training")
+        assert categorizer.training is not None
+        assert categorizer.training.objective == pytest.approx(row["combined"], rel=1e-12)
+        assert row["min_background"] >= 10
+        assert row["min_effective_events"] >= 10
+
+    def test_events_are_left_in_few_files(self, on_events):
+        stages = files_in(on_events.folder / "stages")
+        assert stages == {
+            "sample.npz",
+            "categorizer-3.json",
+            "sums.npz",
+            "events/events.json",
+            *(f"events/{i:04d}.npy" for i in range(6)),
+        }
+
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_an_interrupted_job_comes_to_the_same(
+        self, on_events, four_features, four_features_config, tmp_path, killed
+    ):
+        folder = tmp_path / "out"
+        with pytest.raises(KeyboardInterrupt):
+            run(four_features_config, folder, four_features, chunk_size=900, display=StopsOnEvents())
+        assert (folder / "stages" / "training-3.npz").exists()
+        if killed:  # before the sample was there
+            (folder / "stages" / "sample.npz").unlink()
+            (folder / "stages" / ".parts").mkdir()
+            (folder / "stages" / ".parts" / "some.npy").write_text("left behind")
+        again = run(four_features_config, folder, four_features, chunk_size=900)
+        assert files_in(again.folder) == files_in(on_events.folder)
+        assert categorizer_of(again) == categorizer_of(on_events)
+
+    def test_cells_alone_if_asked_for(self, on_events, four_features, four_features_config, tmp_path):
+        alone = {"fit": four_features_config["fit"] | {"train_on": "cells"}}
+        cells = run(four_features_config | alone, tmp_path / "out", four_features)
+        assert not (cells.folder / "stages" / "events").exists()
+        assert categorizer_of(cells) != categorizer_of(on_events)
+
+    @pytest.mark.cluster
+    def test_workers_come_to_the_same(self, on_events, four_features, four_features_config, tmp_path):
+        job = prepare(parse_config(four_features_config), four_features)
+        with open_executor(workers=2, progress=False) as executor:
+            there = run_job(job, tmp_path / "out", executor, chunk_size=900)
+        assert categorizer_of(there) == categorizer_of(on_events)
+
+
+def categorizer_of(result):
+    return (result.folder / "categorizer.json").read_text()

@@ -14,6 +14,7 @@ from cortado.categorizer import Categorizer
 from cortado.columnar import Collector, TemplateFiller, entry_ids
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, CortadoError, InputError, OutputError, TrainingError
+from cortado.event_sample import EventSample
 from cortado.normalisation import Normalisation
 from cortado.objectives import (
     Asimov,
@@ -28,7 +29,8 @@ from cortado.templates import Templates
 
 if TYPE_CHECKING:
     from cortado.models import GaussianMixture, MaxAffine, Model, SigmoidCuts
-    from cortado.training import FitResult, TrainingWarning, fit
+    from cortado.training import TrainingWarning
+    from cortado.training.fit import FitResult, fit
 
 __all__ = [
     "Asimov",
@@ -36,6 +38,7 @@ __all__ = [
     "Collector",
     "ConfigError",
     "CortadoError",
+    "EventSample",
     "Features",
     "FitResult",
     "GaussianMixture",

@@ -6,12 +6,9 @@ Exit status: 0 done, 1 a defect of cortado, 2 configuration or usage, 3 input, 4
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 import warnings
@@ -29,15 +26,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from cortado._version import __version__
 from cortado.errors import ConfigError, CortadoError, OutputError
 from cortado.files import write_text
+from cortado.startup import without_startup_messages
 
 INTERRUPTED = 130
-
-_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-# Information, warning or error: "I0000 00:00:…", or the older "2025-01-01 00:00:00.000000: I …".
-_STARTUP_MESSAGE = re.compile(
-    rb"WARNING: All log messages before absl::InitializeLog"
-    rb"|[IWE]\d{4} \d\d:\d\d:\d|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
-)
 
 app = typer.Typer(
     add_completion=False,
@@ -210,7 +201,7 @@ def _display(console: Console) -> Any:
             console.print(f"[bold]{title}[/]: finished by an earlier run")
 
         def loading(self) -> AbstractContextManager[None]:
-            return _without_startup_messages()
+            return without_startup_messages()
 
         @contextmanager
         def fitting(self, n_categories: int) -> Iterator[Any]:
@@ -224,7 +215,7 @@ def _display(console: Console) -> Any:
                 task = bar.add_task("", total=None)
 
                 def update(done: int, total: int, best: float | None) -> None:
-                    shown = "" if best is None else f"best significance {best:.4f} (training cells)"
+                    shown = "" if best is None else f"best significance {best:.4f} (training)"
                     bar.update(task, completed=done, total=total, description=shown)
 
                 yield update
@@ -282,33 +273,6 @@ def _print_error(message: str) -> None:
     Console(stderr=True, soft_wrap=True).print(
         f"cortado: {message}", style="red", markup=False, highlight=False, emoji=False
     )
-
-
-@contextmanager
-def _without_startup_messages() -> Iterator[None]:
-    """Keep what TensorFlow says while it is imported off the terminal, unless the user has set what to see.
-
-    Its libraries write before any setting reaches them, straight to the file descriptor: that is redirected.
-    All else that is written in the meantime follows afterwards.
-    """
-    if _LOG_LEVEL in os.environ:
-        yield
-        return
-    os.environ[_LOG_LEVEL] = "3"
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        terminal = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            held.seek(0)
-            os.write(2, b"".join(line for line in held if not _STARTUP_MESSAGE.match(line)))
-            # Among others that functions are compiled again, as they are for each number of categories.
-            logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from cortado.objectives import (
 from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
+_CELLS_ARE_COARSE = 4  # coordinates, from which on as many cells as events are needed to tell them apart
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -113,6 +114,8 @@ class FitConfig(_Section):
     model: Literal["gaussian_mixture", "sigmoid_cuts", "max_affine"] = "gaussian_mixture"
     initialisation: Literal["partition", "random"] = "partition"
     smoothing: bool = True
+    train_on: Literal["auto", "cells", "events"] = "auto"
+    event_steps: int = Field(default=100, ge=1)
     steps: int = Field(default=600, ge=1)
     starts: int = Field(default=4, ge=1)
     seed: int = Field(default=1, ge=0)
@@ -204,6 +207,12 @@ class Config(_Section):
         names = [f.name for f in self.features]
         missing = {f.name: f.missing for f in self.features if f.missing is not None}
         return Features.declare(names, self.coordinates, missing)
+
+    @property
+    def trains_on_events(self) -> bool:
+        """Whether the events themselves are trained on, after the cells."""
+        many = self.discriminant.dimensions >= _CELLS_ARE_COARSE
+        return self.fit.train_on == "events" or (self.fit.train_on == "auto" and many)
 
     @property
     def processes(self) -> tuple[str, ...]:

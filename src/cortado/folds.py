@@ -52,14 +52,25 @@ def entry_ids(events: Any) -> UInt64s:
 def content_ids(values: Floats) -> UInt64s:
     """Identifiers (n,) for events known by nothing but their values (n, C).
 
-    A hash of the bits of each value in turn, so that neither the other events nor their order matter. Equal
-    events have equal identifiers; 0 equals −0 here, and NaN equals NaN.
+    A hash of the bits of each value in turn, so that neither the other events nor their order matter, but
+    for equal events: the second of them has another identifier than the first, and so on, so that they spread
+    over folds like others. 0 equals −0 here, and NaN equals NaN.
     """
     identifiers = np.zeros(len(values), np.uint64)
     for column in values.T:
         canonical = np.where(np.isnan(column), np.nan, column) + 0.0  # −0 + 0 is 0
         identifiers = mix(identifiers ^ canonical.view(np.uint64))
-    return identifiers
+    occurrence = _occurrence(identifiers)
+    return np.where(occurrence == 0, identifiers, mix(identifiers + occurrence))
+
+
+def _occurrence(values: UInt64s) -> UInt64s:
+    """(n,) how many equal values come before each."""
+    order = np.argsort(values, kind="stable")
+    _, first, count = np.unique(values[order], return_index=True, return_counts=True)
+    occurrence = np.empty(len(values), np.uint64)
+    occurrence[order] = np.arange(len(values)) - np.repeat(first, count)
+    return occurrence
 
 
 def chosen_folds(folds: Collection[int] | None, n_folds: int) -> frozenset[int]:

@@ -47,7 +47,9 @@ class JobFolder:
                 f"{path} exists and is not the folder of a cortado run; choose another, or use --force"
             )
         same = record is not None and record["fingerprint"] == mark
-        begun = (path / _STAGES).is_dir() and any((path / _STAGES).iterdir())
+        stages = path / _STAGES
+        # What begins with a dot was being written when the run was killed.
+        begun = stages.is_dir() and any(not file.name.startswith(".") for file in stages.iterdir())
         if record is not None and not force and (begun or record["finished"]):
             if not same:
                 raise OutputError(

@@ -31,6 +31,12 @@ class Normalisation:
             raise ConfigError(f"datasets {unknown} have no process; known are {sorted(self.process)}")
         return cells.relabel(lambda s: s._replace(dataset=self.process[s.dataset]), self.factor)
 
+    def of(self, dataset: str) -> tuple[str, float]:
+        """Process and factor of a dataset; raises ``ConfigError`` for an unknown one."""
+        if dataset not in self.process:
+            raise ConfigError(f"dataset {dataset!r} has no process; known are {sorted(self.process)}")
+        return self.process[dataset], self.factor[dataset]
+
 
 def weight_factor(cross_section: float, luminosity: float, sum_of_weights: float) -> float:
     """Cross section × luminosity / Σw(generated): what a generator weight is multiplied by.

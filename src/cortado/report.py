@@ -86,7 +86,15 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
     and the smallest effective number of simulated background events, (Σw)²/Σw², of any category.
     """
     signals = list(rows[0].significances)
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    # 80 columns are enough for two signals.
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     headings = ("scheme", "K", "events", *(f"Z {name}" for name in signals), combined, "min B", "n_eff")
     for heading in headings:
         table.add_column(
@@ -102,8 +110,8 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
             row.events,
             *(f"{row.significances[name]:.4f}" for name in signals),
             f"{row.combined:.4f} ± {row.combined_uncertainty:.4f}",
-            f"{row.min_background:.3g}",
-            f"{row.min_effective_events:.3g}",
+            _rounded(row.min_background),
+            _rounded(row.min_effective_events),
         )
         previous = row.scheme
     if empty := [f"{r.scheme} ({r.events}): {r.without_background}" for r in rows if r.without_background]:
@@ -111,11 +119,17 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
     return table
 
 
-def fit_rows(training: Yields, held_out: Yields | None, objective: Objective) -> list[SchemeRow]:
-    """Rows for the yields of a fit, on the cells of its sample."""
-    rows = [evaluate("learned", "training cells", training, objective)]
+def _rounded(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def fit_rows(
+    training: Yields, held_out: Yields | None, objective: Objective, counted: str = "cells"
+) -> list[SchemeRow]:
+    """Rows for the yields of a fit, on the cells of its sample or what else was ``counted``."""
+    rows = [evaluate("learned", f"training {counted}", training, objective)]
     if held_out is not None:
-        rows.append(evaluate("learned", "held-out cells", held_out, objective))
+        rows.append(evaluate("learned", f"held-out {counted}", held_out, objective))
     return rows
 
 

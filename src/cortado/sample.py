@@ -155,8 +155,8 @@ class Sample:
 
         Weights are complete (Σw is the expected yield). Folds come from ``event_ids``, per process the event
         numbers (n,), which different processes may share. Without them folds come from the event itself, its
-        features and weight, never from its row: equal events share a fold, and other weights make other
-        folds.
+        features and weight, never from its row; equal events spread over the folds, and other weights
+        make other folds.
 
         Raises
         ------
@@ -164,30 +164,10 @@ class Sample:
             If an array has the wrong shape, a feature is not finite, a process has no events, or event
             numbers are absent for a process or not one integer an event.
         """
-        if not processes:
-            raise InputError("from_arrays needs at least one process, got an empty mapping")
-        arrays = {
-            p: (np.asarray(x, np.float64), np.asarray(w, np.float64)) for p, (x, w) in processes.items()
-        }
-        for process, (x, w) in arrays.items():
-            if x.ndim != 2 or w.shape != x.shape[:1]:
-                raise InputError(
-                    f"process {process!r}: features must have shape (n, D) and weights (n,), "
-                    f"got {x.shape} and {w.shape}"
-                )
-        depth = {x.shape[1] for x, _ in arrays.values()}
-        if len(depth) > 1:
-            raise InputError(f"all processes need the same number of features, got {sorted(depth)}")
-        n_features = depth.pop()
-        columns = tuple(f"x{i}" for i in range(n_features)) if names is None else tuple(names)
-        if len(columns) != n_features:
-            raise InputError(f"names must be one a feature, {n_features}, got {list(columns)}")
-        features = Features.declare(columns, coordinates, missing)
-        together = np.concatenate([x for x, _ in arrays.values()])
-        features = features.with_widths_from(together[~missing_events(features, together)])
+        features, arrays = declared_arrays(processes, coordinates, names, missing)
         sample = cls.empty(features, n_folds)
         for process, (x, w) in arrays.items():
-            event_id = _identifiers(process, x, w, event_ids)
+            event_id = identifiers(process, x, w, event_ids)
             sample = sample + cls.from_events(features, n_folds, Source(process), x, w, event_id)
         return sample.checked(arrays).without_negative_processes()
 
@@ -341,7 +321,35 @@ class Sample:
         )
 
 
-def _identifiers(
+def declared_arrays(
+    processes: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
+    coordinates: str | Sequence[Coordinates | Mapping[str, Any]],
+    names: Sequence[str] | None,
+    missing: Mapping[str, float] | None,
+) -> tuple[Features, dict[str, tuple[Floats, Floats]]]:
+    """The features, with cell widths, and the arrays of :meth:`Sample.from_arrays`; else ``InputError``."""
+    if not processes:
+        raise InputError("from_arrays needs at least one process, got an empty mapping")
+    arrays = {p: (np.asarray(x, np.float64), np.asarray(w, np.float64)) for p, (x, w) in processes.items()}
+    for process, (x, w) in arrays.items():
+        if x.ndim != 2 or w.shape != x.shape[:1]:
+            raise InputError(
+                f"process {process!r}: features must have shape (n, D) and weights (n,), "
+                f"got {x.shape} and {w.shape}"
+            )
+    depth = {x.shape[1] for x, _ in arrays.values()}
+    if len(depth) > 1:
+        raise InputError(f"all processes need the same number of features, got {sorted(depth)}")
+    n_features = depth.pop()
+    columns = tuple(f"x{i}" for i in range(n_features)) if names is None else tuple(names)
+    if len(columns) != n_features:
+        raise InputError(f"names must be one a feature, {n_features}, got {list(columns)}")
+    features = Features.declare(columns, coordinates, missing)
+    together = np.concatenate([x for x, _ in arrays.values()])
+    return features.with_widths_from(together[~missing_events(features, together)]), arrays
+
+
+def identifiers(
     process: str, x: Floats, w: Floats, event_ids: Mapping[str, npt.ArrayLike] | None
 ) -> npt.NDArray[Any]:
     """(n,) the event numbers of a process; where none are given, hashes of its features and weights."""

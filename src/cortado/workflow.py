@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -17,8 +18,10 @@ from cortado.categorizer import Categorizer, argmax_projections, equidistant
 from cortado.categorizer.baselines import even_factors
 from cortado.columnar import (
     CategorySums,
+    Collected,
     Collector,
     Dataset,
+    EventCollector,
     Inventory,
     TemplateFiller,
     run_processor,
@@ -29,7 +32,8 @@ from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import Probe, set_widths
 from cortado.config import Config, MetadataBranch
 from cortado.coordinates import Features
-from cortado.errors import ConfigError, InputError
+from cortado.errors import ConfigError, InputError, TrainingError
+from cortado.event_sample import EventSample
 from cortado.jobfolder import JobFolder
 from cortado.normalisation import Normalisation
 from cortado.outputs import ARGMAX, EQUIDISTANT, LEARNED, JobResult, planned_files, scheme_name, write_outputs
@@ -145,7 +149,8 @@ def run_job(
     inventory = stages.inspect()
     normalisation = inventory.normalisation(job.config.luminosity)
     sample = stages.collect(inventory, normalisation)
-    learned = {n: stages.fit(n, sample) for n in job.config.categories}
+    events = stages.events(normalisation)
+    learned = {n: stages.fit(n, sample, events) for n in job.config.categories}
     sums = stages.fill(inventory, sample, learned).normalise(normalisation)
     display.stage("Output")
     result = write_outputs(job.config, folder, learned, sums, sample)
@@ -180,20 +185,44 @@ class _Stages:
             job.config.discriminant, job.processor, inventory, self.executor, inventory.simulated, job.schema
         )
         collector = Collector(features, n_folds=job.config.fit.folds)
-        part = run_processor(
-            job.processor(collector),
-            inventory.chunks(self.chunk_size, inventory.simulated),
-            self.executor,
-            schema=job.schema,
-            description="Pass 1",
-            returns=Sample,
-        )
-        raw: Sample = collector.empty if part is None else part
+        if job.config.trains_on_events:
+            raw = self._with_events(collector, inventory)
+        else:
+            raw = self._pass_1(collector, inventory, Sample)
         sample = raw.normalise(normalisation).checked(job.config.processes)
         sample.save(path)
         return sample
 
-    def fit(self, n_categories: int, sample: Sample) -> Categorizer:
+    def _pass_1(self, sink: Any, inventory: Inventory, returns: type) -> Any:
+        part = run_processor(
+            self.job.processor(sink),
+            inventory.chunks(self.chunk_size, inventory.simulated),
+            self.executor,
+            schema=self.job.schema,
+            description="Pass 1",
+            returns=returns,
+        )
+        return sink.empty if part is None else part
+
+    def _with_events(self, collector: Collector, inventory: Inventory) -> Sample:
+        """The sample; the events behind it are left in files of the stage."""
+        parts, whole = self.folder.stage_file(".parts"), self.folder.stage_file("events")
+        for left_behind in (parts, whole):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        try:
+            collected: Collected = self._pass_1(EventCollector(collector, parts), inventory, Collected)
+            collected.events.save(whole)
+        finally:
+            shutil.rmtree(parts, ignore_errors=True)
+        return collected.sample
+
+    def events(self, normalisation: Normalisation) -> EventSample | None:
+        """The events to train on, if that is to be."""
+        if not self.job.config.trains_on_events:
+            return None
+        return EventSample.load(self.folder.stage_file("events")).normalise(normalisation)
+
+    def fit(self, n_categories: int, sample: Sample, events: EventSample | None) -> Categorizer:
         """Train, or read what was trained."""
         path = self.folder.stage_file(f"categorizer-{n_categories}.json")
         title = f"Fit: {n_categories} categories"
@@ -210,19 +239,26 @@ class _Stages:
         with self.display.fitting(n_categories) as progress, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TrainingWarning)
             warnings.simplefilter("ignore", OvertrainingWarning)  # the summary says so from whole events
-            result = fit(
-                model,
-                sample,
-                self.job.config.objective,
-                seed=options.seed,
-                held_out=options.held_out_folds,
-                steps=options.steps,
-                starts=options.starts,
-                initialisation=options.initialisation,
-                smoothing=options.smoothing,
-                progress=progress,
-                checkpoint=checkpoint,
-            )
+            try:
+                result = fit(
+                    model,
+                    sample,
+                    self.job.config.objective,
+                    seed=options.seed,
+                    held_out=options.held_out_folds,
+                    steps=options.steps,
+                    starts=options.starts,
+                    initialisation=options.initialisation,
+                    smoothing=options.smoothing,
+                    progress=progress,
+                    checkpoint=checkpoint,
+                    events=events,
+                    event_steps=options.event_steps,
+                    client=getattr(self.executor, "client", None) if events else None,
+                )
+            except TrainingError:
+                checkpoint.unlink(missing_ok=True)  # it came to its end: there is nothing to go on with
+                raise
         for warning in caught:
             self.display.warn(str(warning.message))
         result.categorizer.save(path)

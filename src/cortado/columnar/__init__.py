@@ -2,6 +2,7 @@
 
 from cortado.columnar.collector import Collector
 from cortado.columnar.datasets import Dataset, Inventory
+from cortado.columnar.event_collector import Collected, EventCollector
 from cortado.columnar.executors import open_executor
 from cortado.columnar.filler import CategorySums, TemplateFiller
 from cortado.columnar.flat import FlatNtuple
@@ -10,8 +11,10 @@ from cortado.folds import entry_ids
 
 __all__ = [
     "CategorySums",
+    "Collected",
     "Collector",
     "Dataset",
+    "EventCollector",
     "FlatNtuple",
     "Inventory",
     "TemplateFiller",

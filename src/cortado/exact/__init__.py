@@ -7,14 +7,13 @@ from cortado.exact.one_dimension import (
     optimal_boundaries,
     optimal_intervals,
 )
-from cortado.exact.partition import Partition, alternate, hard_partition
+from cortado.exact.partition import Partition, hard_partition
 
 __all__ = [
     "Binning",
     "Boundaries",
     "Partition",
     "SumOverBins",
-    "alternate",
     "hard_partition",
     "optimal_boundaries",
     "optimal_intervals",

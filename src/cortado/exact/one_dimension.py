@@ -208,7 +208,7 @@ def optimal_intervals(
         if number < 1:
             raise ConfigError(f"{name} must be at least 1, got {number}")
     merit = additive_merit(objective)
-    group = _groups(cells, max_cells)
+    group = even_groups(cells, max_cells)
     n_groups = int(group[-1]) + 1
     start = np.searchsorted(group, np.arange(n_groups + 1))
     merits = _interval_merits(_merged(cells, group, n_groups), merit)
@@ -339,7 +339,7 @@ def _traced(merits: Floats, best: Floats, k: int) -> Integers:
     return np.array(cuts[::-1])
 
 
-def _groups(cells: Yields, limit: int) -> Integers:
+def even_groups(cells: Yields, limit: int) -> Integers:
     """(n,) group of each cell: at most ``limit`` contiguous groups 0, 1, …, of nearly equal importance."""
     absolute = np.abs(cells.sumw)
     n = absolute.shape[1]

@@ -2,8 +2,8 @@
 
 The significance is a convex, degree-1 homogeneous function F of each category's yield vector, so that
 F(V) ≥ ⟨∇F(V'), V⟩. With V_k = Σ_{i in k} v_i, giving every cell i to the category with the largest
-⟨∇F(V_k), v_i⟩ never lowers a sum of such terms. Other objectives may fall from one round to the next:
-:func:`alternate` keeps the best round, and :func:`hard_partition` takes no step down.
+⟨∇F(V_k), v_i⟩ never lowers a sum of such terms. Other objectives may fall from one round to the next, and
+floors may break: such a step is not taken.
 """
 
 from __future__ import annotations
@@ -28,46 +28,6 @@ Integers = npt.NDArray[np.int64]
 
 _LEAST_GAIN = 1e-10  # relative; less than that is rounding
 _REPAIRS = 20  # steps towards the floors
-
-
-def alternate(
-    values: Floats,
-    value_and_gradient: Callable[[Floats], tuple[float, Floats]],
-    category: Integers,
-    n_categories: int,
-    rounds: int = 60,
-) -> tuple[Integers, Floats]:
-    """Improve a partition of n cells until it no longer changes, or for so many rounds.
-
-    Parameters
-    ----------
-    values
-        (n, m) additive vectors of the cells: yields of the processes, and what else the objective needs.
-    value_and_gradient
-        Objective and its gradient (K, m) at the sums (K, m) of the categories.
-    category
-        (n,) the partition to start from.
-
-    Returns
-    -------
-    category
-        (n,) the best partition met.
-    merit
-        (n, K) ⟨∇F(V_k), v_i⟩ there: what each cell is worth to each category.
-    """
-    best = -np.inf
-    best_category, best_merit = category, np.zeros((len(values), n_categories))
-    for _ in range(rounds):
-        sums = _sums(values.T, category, n_categories)
-        value, gradient = value_and_gradient(sums)
-        merit = values @ gradient.T
-        if value > best:
-            best, best_category, best_merit = value, category, merit
-        following = np.argmax(merit, axis=1)
-        if np.array_equal(following, category):
-            break
-        category = following
-    return best_category, best_merit
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +195,7 @@ class _Search:
         return category
 
     def _state(self, category: Integers) -> _State:
-        sums = _sums(self._columns, category, self._n)
+        sums = sums_of(self._columns, category, self._n)
         value, gradient = self._worth(sums)
         met = not self._goal.shortfall(self._yields(sums)).any()
         return _State(category, sums, value if met and np.isfinite(value) else -np.inf, gradient)
@@ -266,7 +226,7 @@ def _gap(goal: Objective, floor: Floor, yields: Yields) -> Any:
     return array_namespace(yields.sumw).sum(floor.gap(goal.prepared(yields)))
 
 
-def _sums(columns: npt.NDArray[Any], category: Integers, n_categories: int) -> Floats:
+def sums_of(columns: npt.NDArray[Any], category: Integers, n_categories: int) -> Floats:
     """(K, m) sums over categories of m columns (m, n)."""
     sums = [np.bincount(category, weights=column, minlength=n_categories) for column in columns]
     return np.stack(sums, axis=1).astype(np.float64)

@@ -75,7 +75,7 @@ class GaussianMixture(LateModel):
     def initialise(self, start: Start) -> bool:
         """Components with the mean and covariance of the categories' points, by importance."""
         location, scale = self._location_and_scale(start)
-        z = (start.points.place - location) / scale
+        z = (start.place - location) / scale
         means, factors = [], []
         for k in range(self.n_categories):
             weight = np.where(start.category == k, start.importance, 0.0)

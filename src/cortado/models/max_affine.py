@@ -15,8 +15,8 @@ from cortado.models.tensorflow import tf
 
 Floats = npt.NDArray[np.float64]
 
-_FIRST_GAP = 2.0  # between the two largest logits where a training begins, where it matters
-_LEAST_VARIANCE = 1e-6
+_SHARPNESS = 3.0  # at sharpness 1: of neighbours whose places are one unit apart
+_LEAST_CURVATURE = 1e-3
 
 
 class MaxAffine(LateModel):
@@ -27,9 +27,13 @@ class MaxAffine(LateModel):
     where the scores are calibrated: each event goes to the category to which it is worth most, and that is
     linear in the densities of the processes.
 
-    Memberships are softmax(sharpness · (a_k·φ + c_k) / D) with the positive D = 1 + Σ_i exp(u_i − location_i)
-    over the logarithmic coordinates: divided by it, the functions are linear in probabilities, whose prior is
-    such that typical events have equal ones. D changes no argmax.
+    Each function is the tangent at a place t_k of one convex function F(φ) = Σ_i f(φ_i), plus an offset o_k:
+    every choice of slopes and constants can be written so. With units in which φ_i is 1 where the choice
+    matters, f(φ) = 2 [(1 + φ) ln(1 + φ) − φ] for ratios, the squared significance of a signal φ over a
+    background of 1, and f(φ) = φ² for others. Places are kept as logarithms of ratios. Memberships are
+    softmax(sharpness · (a_k·φ + c_k) / D(φ)) with the curvature D = Σ_i f''(φ_i) φ_i² along the logarithms:
+    divided by it, functions whose places are as far apart on a logarithmic scale differ as much, be they at
+    ratios of 0.1 or of 1000. D changes no argmax.
     """
 
     def __init__(self, n_categories: int) -> None:
@@ -40,12 +44,13 @@ class MaxAffine(LateModel):
         return ("location", "scale", "logarithmic")
 
     def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
-        d = len(state["location"])
+        d, k = len(state["location"]), self.n_categories
         return {
             "location": (d,),
             "scale": (d,),
             "logarithmic": (d,),
-            "coefficients": (d + 1, self.n_categories),
+            "places": (k, d),
+            "offsets": (k,),
         }
 
     def restore(self, state: Mapping[str, Floats]) -> None:
@@ -57,56 +62,63 @@ class MaxAffine(LateModel):
         self._logarithmic = np.asarray(state["logarithmic"]) > 0
 
     def initialise(self, start: Start) -> bool:
-        """The functions that come closest to what the points are worth to the categories (least squares)."""
+        """Tangents at the mean coordinates of the categories' points, by importance."""
         location, scale = start.location_and_scale()
         logarithmic = start.points.features.logarithmic
-        place = start.points.place
-        centre = np.average(place, axis=0, weights=start.importance)
-        d = len(location)
+        centre = np.average(start.place, axis=0, weights=start.importance)
+        location, scale = np.where(logarithmic, centre, location), np.where(logarithmic, 1.0, scale)
+        places = []
+        for k in range(self.n_categories):
+            weight = np.where(start.category == k, start.importance, 0.0)
+            weight = weight if weight.sum() > 0 else start.importance
+            places.append(np.average((start.place - location) / scale, axis=0, weights=weight))
         state = {
-            "location": np.where(logarithmic, centre, location),
-            "scale": np.where(logarithmic, 1.0, scale),
+            "location": location,
+            "scale": scale,
             "logarithmic": logarithmic.astype(np.float64),
-            "coefficients": np.zeros((d + 1, self.n_categories)),
+            "places": np.array(places),
+            "offsets": np.zeros(self.n_categories),
         }
         self.restore(state)
-        phi = np.asarray(self._functions(tf.constant(place)))
-        root = np.sqrt(start.importance + 1 / len(place))[:, None]
-        ridge = np.sqrt(_LEAST_VARIANCE) * np.eye(d + 1)
-        left = np.concatenate([phi * root, ridge])
-        right = np.concatenate([start.worth * root, np.zeros((d + 1, self.n_categories))])
-        coefficients = np.linalg.lstsq(left, right, rcond=None)[0]
-        coefficients -= coefficients.mean(axis=1, keepdims=True)
-        largest = np.sort(phi @ coefficients, axis=1)
-        gap = np.average(largest[:, -1] - largest[:, -2], weights=start.importance)
-        self.restore(state | {"coefficients": coefficients * (_FIRST_GAP / gap if gap > 0 else 1.0)})
         return True
 
-    def _functions(self, u: Any) -> Any:
-        """(n, d + 1) φ_i / D of the logarithmic coordinates, 1 / D, and φ_i / D of the others."""
+    def _functions(self) -> tuple[Any, Any]:
+        """Slopes (K, d) and constants (K,) of the functions of φ in the units of the model."""
+        place = self._value("places")
+        ratio = tf.exp(place)
+        slopes = tf.where(self._logarithmic, 2 * tf.math.log1p(ratio), 2 * place)
+        constants = tf.where(self._logarithmic, 2 * (tf.math.log1p(ratio) - ratio), -tf.square(place))
+        return slopes, tf.reduce_sum(constants, axis=1) + self._value("offsets") * self._curvature(place)
+
+    def _curvature(self, z: Any) -> Any:
+        """(n,) D at places z (n, d), logarithms of ratios where coordinates are."""
+        ratio = tf.exp(z)
+        terms = tf.where(self._logarithmic, 2 * tf.square(ratio) / (1 + ratio), 2 * tf.ones_like(z))
+        return _LEAST_CURVATURE + tf.reduce_sum(terms, axis=1)
+
+    def _memberships(self, u: Any, sharpness: Any) -> Any:
         location = self._value("location")
         z = (coordinates(u, location.shape[0]) - location) / self._value("scale")
-        logs = tf.boolean_mask(z, self._logarithmic, axis=1)
-        shares = tf.nn.softmax(tf.concat([logs, tf.zeros_like(z[:, :1])], axis=1), axis=1)
-        return tf.concat([shares, tf.boolean_mask(z, ~self._logarithmic, axis=1) * shares[:, -1:]], axis=1)
+        curvature = self._curvature(z)[:, None]
+        slopes, constants = self._functions()
+        phi = tf.where(self._logarithmic, tf.exp(z), z)
+        return tempered(
+            _SHARPNESS * (phi / curvature @ tf.transpose(slopes) + constants / curvature), sharpness
+        )
 
     def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
         """(n, K) memberships at coordinates u (n, d), or per process for a mapping; rows sum to 1."""
-        return over_processes(
-            lambda values: tempered(self._functions(values) @ self._value("coefficients"), sharpness), u
-        )
+        return over_processes(lambda values: self._memberships(values, sharpness), u)
 
     def parameters(self) -> MaxAffineRule:
         """Slopes and offsets of the functions of φ, in the sample's coordinates."""
         location, scale = np.asarray(self._value("location")), np.asarray(self._value("scale"))
-        coefficients = np.asarray(self._value("coefficients"))
-        log, n_log = self._logarithmic, int(self._logarithmic.sum())
-        slopes = np.empty((len(location), self.n_categories))
-        slopes[log] = coefficients[:n_log] * np.exp(-location[log])[:, None]
-        slopes[~log] = coefficients[n_log + 1 :] / scale[~log][:, None]
-        offsets = coefficients[n_log] - location[~log] @ slopes[~log]
+        slopes, constants = (np.asarray(part) for part in self._functions())
+        log = self._logarithmic
+        slopes = np.where(log, slopes * np.exp(-np.where(log, location, 0.0)), slopes / scale)
+        offsets = constants - slopes[:, ~log] @ location[~log]
         return MaxAffineRule(
-            slopes=tuple(map(tuple, slopes.T.tolist())),
+            slopes=tuple(map(tuple, slopes.tolist())),
             offsets=tuple(offsets.tolist()),
             exponential=tuple(log.tolist()),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +35,14 @@ class Model:
         Number K ≥ 2 of categories.
     """
 
+    _arguments: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        model = super().__new__(cls)
+        bound = signature(cls.__init__).bind(model, *args, **kwargs).arguments
+        model._arguments = dict(list(bound.items())[1:])
+        return model
+
     def __init__(self, n_categories: int) -> None:
         if n_categories < 2:
             raise ConfigError(f"n_categories must be at least 2, got {n_categories}")
@@ -52,8 +61,12 @@ class Model:
 
         By default they stay what they are. Layers that wait for their first input are built.
         """
-        self.memberships(tf.constant(start.points.place[:1], tf.float64), tf.ones((), tf.float64))
+        self.build(start.points.place.shape[1])
         return True
+
+    def build(self, dimensions: int) -> None:
+        """Make the variables that wait for a first input, of d ``dimensions``; their values come later."""
+        self.memberships(tf.zeros((1, dimensions), tf.float64), tf.ones((), tf.float64))
 
     def freeze(self, points: Points) -> ModelRule:
         """The hard limit as a rule; by default a table, the largest membership at each of the points.
@@ -73,7 +86,7 @@ class Model:
     @property
     def configuration(self) -> dict[str, Any]:
         """The arguments that make a model like this one."""
-        return {"n_categories": self.n_categories}
+        return dict(self._arguments)
 
     @property
     def trainable_variables(self) -> list[Any]:
@@ -128,6 +141,9 @@ class LateModel(Model):
     def _shapes(self, state: Mapping[str, Floats]) -> dict[str, tuple[int, ...]]:
         """The shapes that the variables must have, as far as ``state`` leaves a choice."""
         raise NotImplementedError
+
+    def build(self, dimensions: int) -> None:
+        """Nothing: :meth:`restore` makes the variables."""
 
     def _fixed(self) -> tuple[str, ...]:
         """Names of the variables that are not trained."""

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from cortado.categorizer.rules import GridRule
 from cortado.errors import ConfigError
+from cortado.exact.grid import grid_boundaries
 from cortado.models.model import LateModel, coordinates, over_processes
-from cortado.models.ranges import checked_ranges, one_a_coordinate
+from cortado.models.ranges import Ranges, checked_ranges, one_a_coordinate
 from cortado.models.start import Start
 from cortado.models.tensorflow import tf
 
@@ -19,7 +20,6 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _LEAST_SHARE = 1e-4  # of the range between two boundaries where a training begins
-_CONCENTRATION = 4.0  # of the random shares of bins where it begins
 
 
 class SigmoidCuts(LateModel):
@@ -82,17 +82,17 @@ class SigmoidCuts(LateModel):
         return shapes | {f"shares_{j}": (n,) for j, n in enumerate(self._bins)}
 
     def initialise(self, start: Start) -> bool:
-        """Boundaries between the categories of one discriminant; of several, random quantiles of importance.
+        """Boundaries between the categories of one discriminant; of several, the best that a search finds.
 
-        Nothing is left to imitate.
+        Categories of a partition are no products of bins. Nothing is left to imitate.
         """
         one_a_coordinate("bins", self._bins, start.points.features)
-        low, high = self._ends(start.points.place)
-        edges = (
-            [_between(start)]
-            if len(self._bins) == 1
-            else [_quantiles(start, j, n) for j, n in enumerate(self._bins)]
-        )
+        ranges = self._chosen_ranges(start)
+        low, high = np.array(ranges).T
+        if len(self._bins) == 1:
+            edges = [_between(start)]
+        else:
+            edges = grid_boundaries(start.cells, start.objective, self._bins, ranges, start.rng)
         state = {"low": low, "high": high}
         for j, inner in enumerate(edges):
             shares = np.diff(np.concatenate([[low[j]], np.clip(inner, low[j], high[j]), [high[j]]]))
@@ -101,12 +101,19 @@ class SigmoidCuts(LateModel):
         self.restore(state)
         return False
 
-    def _ends(self, place: Floats) -> tuple[Floats, Floats]:
-        if self._ranges is not None:
-            low, high = np.array(self._ranges).T
-            return low, high
-        low, high = place.min(axis=0), place.max(axis=0)
-        return low, np.where(high > low, high, low + 1.0)
+    def _chosen_ranges(self, start: Start) -> Ranges:
+        if self._ranges is None:
+            return start.ranges
+        place = start.points.place
+        events = zip(place.min(axis=0), place.max(axis=0), strict=True)
+        for label, given, (first, last) in zip(
+            start.points.features.labels, self._ranges, events, strict=True
+        ):
+            if last < given[0] or given[1] < first:
+                raise ConfigError(
+                    f"ranges must be where events are, from {first:g} to {last:g} in {label}, got {given}"
+                )
+        return self._ranges
 
     def boundaries(self, discriminant: int = 0) -> Floats:
         """(bins − 1,) boundaries along a discriminant, in increasing order."""
@@ -170,12 +177,3 @@ def _between(start: Start) -> Floats:
         wrong = np.cumsum(np.where(rank >= k, weight, -weight))[:-1]  # up to a constant
         edges.append(cuts[np.argmin(wrong)])
     return np.sort(np.array(edges))
-
-
-def _quantiles(start: Start, j: int, bins: int) -> Floats:
-    """(bins − 1,) quantiles of the importance along a coordinate, with random shares for the bins."""
-    u = start.points.place[:, j]
-    order = np.argsort(u, kind="stable")
-    levels = np.cumsum(start.rng.dirichlet(np.full(bins, _CONCENTRATION)))[:-1]
-    cumulated = np.cumsum(start.importance[order])
-    return u[order][np.minimum(np.searchsorted(cumulated, levels * cumulated[-1]), len(u) - 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from cortado.errors import ConfigError
@@ -28,4 +29,15 @@ with warnings.catch_warnings():
 bijectors: Any = tfp.bijectors
 distributions: Any = tfp.distributions
 
-__all__ = ["bijectors", "distributions", "keras", "tf"]
+__all__ = ["bijectors", "distributions", "keras", "tf", "traced"]
+
+
+def traced(function: Callable[..., Any], **options: Any) -> Any:
+    """``function`` as a graph; ``options`` are those of ``tf.function``.
+
+    Each training and search traces its own graphs once. TensorFlow counts them by the line of code that they
+    come from, and would warn of tracing too often.
+    """
+    graph = tf.function(function, autograph=False, **options)
+    graph._omit_frequent_tracing_warning = True
+    return graph

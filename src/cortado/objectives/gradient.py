@@ -20,22 +20,19 @@ class ValueAndGradient:
     """
 
     def __init__(self, processes: tuple[str, ...], function: Callable[[Yields], Any]) -> None:
-        from cortado.models.tensorflow import tf
+        from cortado.models.tensorflow import tf, traced
 
-        def value_and_gradient(sums: Any, pedestal: Any) -> tuple[Any, Any]:
+        def value_and_gradient(sums: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
                 tape.watch(sums)
-                tables = tf.split(tf.transpose(sums + pedestal), 3)
+                tables = tf.split(tf.transpose(sums), 3)
                 value = tf.convert_to_tensor(function(Yields(processes, *tables)), tf.float64)
             return value, tape.gradient(value, sums, unconnected_gradients="zero")
 
         self._tf = tf
-        self._function = tf.function(value_and_gradient, autograph=False)
+        self._function = traced(value_and_gradient)
 
-    def __call__(self, sums: Floats, pedestal: Floats | float = 0.0) -> tuple[float, Floats]:
-        """Value and gradient (K, 3P), with a pedestal (3P,) added to every category's sums."""
-        constant = self._tf.constant
-        value, gradient = self._function(
-            constant(sums, self._tf.float64), constant(pedestal, self._tf.float64)
-        )
+    def __call__(self, sums: Floats) -> tuple[float, Floats]:
+        """Value and gradient (K, 3P)."""
+        value, gradient = self._function(self._tf.constant(sums, self._tf.float64))
         return float(value), gradient.numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,11 @@ class Objective:
         """
         return replace(self, scales=self.scales + tuple(Scale(*item) for item in factors.items()))
 
+    def with_margin(self, margin: float) -> Objective:
+        """This objective with every floor stricter by a fraction ``margin``."""
+        terms = tuple(t.with_margin(margin) if isinstance(t, Floor) else t for t in self.terms)
+        return replace(self, terms=terms)
+
     def prepared(self, yields: Yields) -> Yields:
         """What the terms are given: the yields with the signals named and the backgrounds scaled."""
         unscaled = replace(yields, signals=self.signals)
@@ -165,6 +170,12 @@ class Floor(Term):
     def __str__(self) -> str:
         limits = (getattr(self, option.name) for option in fields(self) if option.name != "strength")
         return f"{type(self).__name__}({', '.join(f'{limit:g}' for limit in limits)})"
+
+    def with_margin(self, margin: float) -> Self:
+        """This floor with a limit stricter by a fraction ``margin``."""
+        limits = {o.name: getattr(self, o.name) for o in fields(self) if o.name in ("minimum", "maximum")}
+        stricter = {n: v * (1 + margin) if n == "minimum" else v / (1 + margin) for n, v in limits.items()}
+        return replace(self, **stricter)
 
     def gap(self, yields: Yields) -> Any:
         """(K,) how far a category is from the limit: positive where it is missed, 1 if it is empty."""

@@ -62,8 +62,10 @@ class Checkpoint:
             "history": [asdict(s) for s in progress.history],
             "diverged": progress.diverged,
         }
+        arrays = {f"now_{name}": value for name, value in progress.variables.items()}
+        arrays |= {f"best_{name}": value for name, value in (best.variables if best else {}).items()}
         with write_whole(self._path) as partial, Path(partial).open("wb") as file:
-            np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **progress.variables)
+            np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
 
     def load(self) -> Progress | None:
         """The state that was saved, None if there is none.
@@ -88,13 +90,18 @@ class Checkpoint:
                     f"{header['description'].get(what)}, here it is {value}"
                 )
         found = header["best"]
-        best = found and HardState(_RULE.validate_python(found["rule"]), found["value"], found["shortfall"])
+        now, then = (
+            {n.removeprefix(p): a for n, a in arrays.items() if n.startswith(p)} for p in ("now_", "best_")
+        )
+        best = found and HardState(
+            _RULE.validate_python(found["rule"]), found["value"], found["shortfall"], then
+        )
         history = tuple(Step(**{**s, "bias": tuple(s["bias"])}) for s in header["history"])
         return Progress(
             header["start"],
             header["step"],
             header["ended"],
-            arrays,
+            now,
             best,
             history,
             tuple(header["diverged"]),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from cortado.categorizer import Categorizer, Training
+from cortado.categorizer.rules import ModelRule
+from cortado.cells import NOMINAL, SUMW
 from cortado.errors import ConfigError
+from cortado.event_sample import EventSample
 from cortado.models import Model
 from cortado.models.tensorflow import keras
 from cortado.objectives import Objective, Overtraining, Yields, as_objective, overtraining
@@ -17,23 +22,30 @@ from cortado.objectives.described import described
 from cortado.report import combination, fit_rows, significance_table, to_text
 from cortado.sample import Points, Sample
 from cortado.training.checkpoint import Checkpoint
+from cortado.training.hard import yields_on
 from cortado.training.history import Step
+from cortado.training.on_events import Events, holding
 from cortado.training.order import ordered_rule
 from cortado.training.plan import Plan
 from cortado.training.run import OvertrainingWarning, Run
 from cortado.training.schedules import Constant, Exponential, Schedule
+from cortado.training.smoothing import Shares, shares_of
 
 Progress = Callable[[int, int, float | None], None]
 Callback = Callable[[Step], Any]
+_OfFolds = Callable[[Sequence[int]], Events]
+
+_SAME_WEIGHT = 1e-6  # relative
 
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
     """Categories learned from a sample.
 
-    ``training`` and ``held_out`` are yields of the hard categories on the cells of these folds, scaled to the
-    full luminosity. ``overtraining`` compares the objective on the two; where no fold was held out, both are
-    None. ``history`` is what was found at every evaluation.
+    ``training`` and ``held_out`` are yields of the hard categories on the cells of these folds, or on their
+    events where these were trained on: ``counted`` says which. They are scaled to the full luminosity.
+    ``overtraining`` compares the objective on the two; where no fold was held out, both are None. ``history``
+    is what was found at every evaluation.
     """
 
     categorizer: Categorizer
@@ -42,9 +54,10 @@ class FitResult:
     held_out: Yields | None
     overtraining: Overtraining | None
     history: tuple[Step, ...] = field(repr=False)
+    counted: Literal["cells", "events"] = "cells"
 
     def __str__(self) -> str:
-        rows = fit_rows(self.training, self.held_out, self.objective)
+        rows = fit_rows(self.training, self.held_out, self.objective, self.counted)
         title = f"{self.categorizer.n_categories} categories"
         return to_text(significance_table(rows, title, combination(self.objective)))
 
@@ -70,17 +83,25 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
     checkpoint: str | Path | None = None,
+    events: EventSample | None = None,
+    event_steps: int = 100,
+    client: Any = None,
 ) -> FitResult:
     """Learn categories of ``sample`` that maximise ``objective``.
 
     The optimizer sees soft yields, at a temperature that falls from step to step; what is kept is the state
     whose *hard* categories are best on the training folds, over all steps and starts. A category that misses
-    a floor is dropped, and its region falls to its neighbours.
+    a floor is dropped, and its region falls to its neighbours. Floors are kept with a margin of 1 %, since
+    the yields of whole cells differ a little from those of events.
+
+    With ``events``, the best state found on cells is trained further on the events of the sample one by one.
+    What is kept is then the state whose hard categories are best on these events, and meet the floors there.
 
     Parameters
     ----------
     model
-        A soft categorisation, such as :class:`cortado.GaussianMixture`; it is left in the last state trained.
+        A soft categorisation, such as :class:`cortado.GaussianMixture`. It is left in the state of the
+        result, with the categories that were dropped.
     sample
         Normalised sample: its sources are processes.
     objective
@@ -95,8 +116,9 @@ def fit(
         Starts are "partition"s of the cells that are good for the objective, found from random beginnings (in
         one dimension the exact optimum is the first, where there is one), or "random" ones.
     smoothing
-        Whether gradient steps see the cells with smooth shares of the processes, where a regression describes
-        them well enough (:mod:`cortado.training.smoothing`), so that categories do not follow fluctuations.
+        Whether gradient steps see cells and events with smooth shares of the processes, where a regression
+        describes them well enough (:mod:`cortado.training.smoothing`), so that categories do not follow
+        fluctuations.
         With a single coordinate there is little to follow, and nothing is smoothed.
     optimizer
         Any Keras optimizer; a copy of it is used. Adam by default.
@@ -116,14 +138,26 @@ def fit(
     checkpoint
         A file in which the training is kept after every evaluation. If it exists, the training goes on from
         there, to the same result.
+    events
+        The events that the sample is made of, for where cells are too coarse: in four dimensions and more.
+        A step takes a time in proportion to their number; memory does not grow with it where they are in
+        files.
+    event_steps
+        Gradient steps on events, with a fresh optimizer and the second half of the schedules. With ``steps``
+        of 0 they follow the starts at once, with the whole schedules.
+    client
+        A ``distributed.Client``, whose workers each hold a part of the events; by default they are held here.
+        The workers must be able to import what the model is made of, and to read the files of events. One
+        that dies is replaced by others. The result is the same.
 
     Raises
     ------
     ConfigError
-        If an argument breaks a rule, the signals are not among the processes, or the checkpoint is that of
-        another training.
+        If an argument breaks a rule, the signals are not among the processes, the checkpoint is that of
+        another training, or the events are not those of the sample.
     TrainingError
-        If no state has a finite objective, or the floors leave fewer than two categories.
+        If no state has a finite objective, the floors leave fewer than two categories, or the workers that
+        hold the events are lost.
 
     Warns
     -----
@@ -147,23 +181,29 @@ def fit(
         evaluate_every,
         patience,
         max_cells,
+        0 if events is None else _checked_steps(event_steps),
     )
     points = sample.points(folds)
     _check(goal, points, model)
     chosen = keras.optimizers.Adam() if optimizer is None else optimizer
     _check_optimizer(chosen, learning_rate)
-    run = Run(model, points, goal, plan, chosen)
+    shares = shares_of(points) if smoothing and points.place.shape[1] > 1 else None
+    of_folds = _events_of_folds(events, sample, points, model, plan, shares, client)
+    run = Run(model, points, goal, plan, chosen, shares, of_folds(folds) if of_folds else None)
     kept = Checkpoint(checkpoint, run.description) if checkpoint else None
-    for start, step in run.evaluations(kept):
+    for step in run.evaluations(kept):
         for callback in callbacks:
             if callback(step):
                 run.end_start()
         if progress:
             best = run.best.value if run.best else None
-            progress(start * steps + step.step + 1, starts * steps, best)
+            progress(step.start * steps + step.step + 1, plan.total_steps, best)
+    if progress:
+        progress(plan.total_steps, plan.total_steps, run.best.value if run.best else None)
     state = run.usable()
+    model.restore(state.variables)
     rule = state.rule if goal.per_category else ordered_rule(state.rule, points, goal)
-    training = points.yields(rule.assign(points.place), rule.n_categories)
+    training = run.yields_of(rule)
     record = Training(
         signals=goal.signals,
         processes=points.processes,
@@ -173,22 +213,74 @@ def fit(
         objective=goal.value(training),
     )
     categorizer = Categorizer(features=sample.features, rule=rule, training=record)
-    held = _held_out_yields(sample, left_out, categorizer)
+    held = _held_out_yields(sample, left_out, of_folds, rule)
     compared = overtraining(goal.value, training, held, seed=seed) if held else None
     if compared and compared.is_significant:
         warnings.warn(compared.in_words, OvertrainingWarning, stacklevel=2)
-    return FitResult(categorizer, goal, training, held, compared, tuple(run.history))
+    counted: Literal["cells", "events"] = "events" if of_folds else "cells"
+    return FitResult(categorizer, goal, training, held, compared, tuple(run.history), counted)
 
 
-def _held_out_yields(sample: Sample, folds: Sequence[int], categorizer: Categorizer) -> Yields | None:
+def _held_out_yields(
+    sample: Sample, folds: Sequence[int], of_folds: _OfFolds | None, rule: ModelRule
+) -> Yields | None:
     """Yields of the hard categories in these folds; None without folds or events in them."""
     points = sample.points(folds) if folds else None
     if points is None or not len(points.place):
         return None
-    return points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
+    return of_folds(folds).yields(rule) if of_folds else yields_on(points)(rule)
+
+
+def _events_of_folds(
+    events: EventSample | None,
+    sample: Sample,
+    points: Points,
+    model: Model,
+    plan: Plan,
+    shares: Shares | None,
+    client: Any,
+) -> _OfFolds | None:
+    """A function that gives the events of some folds; None without events."""
+    if events is None:
+        if client is not None:
+            raise ConfigError("a client is of use with events alone: cells are trained on in this process")
+        return None
+    _check_events(events, sample)
+    return holding(events, points.processes, model, plan.event_steps, shares, client)
+
+
+def _check_events(events: EventSample, sample: Sample) -> None:
+    """Whether the events are those that the sample is made of; else ``ConfigError``."""
+    if not isinstance(events, EventSample):
+        raise ConfigError(f"events must be a cortado.EventSample, got {type(events).__name__}")
+    if (events.features, events.n_folds) != (sample.features, sample.n_folds):
+        raise ConfigError("the events must have the features, coordinates and folds of the sample")
+    cells = sample.cells.select(lambda s: (s.channel, s.variation) == ("SR", NOMINAL))
+    counts = np.bincount(cells.source, cells.count, len(cells.sources))
+    weights = np.bincount(cells.source, cells.sums[:, SUMW], len(cells.sources))
+    expected = {(s.dataset, s.fold): (n, w) for s, n, w in zip(cells.sources, counts, weights, strict=True)}
+    found = dict.fromkeys(expected, (0, 0.0))
+    for s in events.streams:
+        n, w = found.get((s.dataset, s.fold), (0, 0.0))
+        found[s.dataset, s.fold] = n + s.n_events, w + s.sumw * s.factor
+    for (process, fold), (n, w) in found.items():
+        in_sample = expected.get((process, fold), (0, 0.0))
+        if n != in_sample[0] or not np.isclose(w, in_sample[1], rtol=_SAME_WEIGHT):
+            raise ConfigError(
+                f"the events must be those of the sample, which has {in_sample[0]:.0f} of process "
+                f"{process!r} in fold {fold} with a weight of {in_sample[1]:.6g}, got {n} with {w:.6g}"
+            )
+
+
+def _checked_steps(event_steps: int) -> int:
+    if event_steps < 1:
+        raise ConfigError(f"event_steps must be at least 1, got {event_steps}")
+    return event_steps
 
 
 def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int], list[int]]:
+    if held_out is not None and not isinstance(held_out, Collection):
+        raise ConfigError(f"held_out must be a list of folds, got {held_out!r}")
     left_out = [n_folds - 1] if held_out is None and n_folds > 1 else sorted(set(held_out or ()))
     folds = [f for f in range(n_folds) if f not in left_out]
     if not folds or not set(left_out) <= set(range(n_folds)):

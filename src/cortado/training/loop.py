@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.models import Model, Start
-from cortado.models.tensorflow import keras, tf
+from cortado.models.tensorflow import keras, tf, traced
 from cortado.objectives import Objective, Yields
 from cortado.sample import Points
 
@@ -54,8 +54,10 @@ class Trainer:
         self._imitator.build(model.trainable_variables)
         self._unused = [tf.identity(v) for v in self._imitator.variables]
         compiled = float(len(points.place)) * model.n_categories * total_steps > _WORTH_COMPILING
-        self._run = tf.function(self._steps, autograph=False, jit_compile=compiled)
-        self._imitate = tf.function(self._imitations, autograph=False)
+        self._run = traced(self._steps, jit_compile=compiled)
+        # Starts may be partitions of different cells.
+        tables = [tf.TensorSpec((None, n), tf.float64) for n in (points.place.shape[1], model.n_categories)]
+        self._imitate = traced(self._imitations, input_signature=tables)
 
     @property
     def n_traces(self) -> int:
@@ -73,17 +75,18 @@ class Trainer:
 
     def state(self) -> dict[str, Floats]:
         """The values of all variables that steps change, and those of the model before any start."""
-        variables = {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self._optimizer.variables)}
-        for prefix, state in (("model", self._model.state), ("initial", self._initial)):
-            variables |= {f"{prefix}_{name}": value for name, value in state.items()}
-        return variables
+        initial = {f"initial_{name}": value for name, value in self._initial.items()}
+        return state_of(self._model, self._optimizer) | initial
 
     def restore(self, state: dict[str, Floats]) -> None:
         """Set them back to a :meth:`state`."""
-        self._model.restore(_under("model_", state))
         self._initial = _under("initial_", state)
-        for i, variable in enumerate(self._optimizer.variables):
-            variable.assign(state[f"optimizer_{i}"])
+        restore_state(self._model, self._optimizer, state)
+
+    def objective(self, temperature: float, strength: float) -> float:
+        """The soft objective of the model as it is."""
+        sharpness = tf.constant(1 / temperature, tf.float64)
+        return float(self._soft(sharpness, tf.constant(strength, tf.float64)))
 
     def run(self, temperature: Floats, rate: Floats | None, strength: Floats) -> Floats:
         """As many steps as there are numbers, at most ``n_together``; (n,) the soft objective before each.
@@ -113,13 +116,16 @@ class Trainer:
     def _step(self, sharpness: Any, strength: Any) -> Any:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            memberships = self._model.memberships(self._place, sharpness)
-            tables = tf.split(self._sums @ memberships, 6)
-            smooth, held = Yields(self._processes, *tables[:3]), Yields(self._processes, *tables[3:])
-            objective = self._goal.soft(smooth, strength, held)
+            objective = self._soft(sharpness, strength)
             loss = -objective
         self._optimizer.apply(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
         return tf.cast(objective, tf.float64)
+
+    def _soft(self, sharpness: Any, strength: Any) -> Any:
+        memberships = tf.cast(self._model.memberships(self._place, sharpness), tf.float64)
+        tables = tf.split(self._sums @ memberships, 6)
+        smooth, held = Yields(self._processes, *tables[:3]), Yields(self._processes, *tables[3:])
+        return self._goal.soft(smooth, strength, held)
 
     def _imitations(self, place: Any, targets: Any) -> Any:
         """Cross entropy of the model's memberships and the start's categories, weighted by importance."""
@@ -127,12 +133,24 @@ class Trainer:
 
         def body(i: Any) -> Any:
             with tf.GradientTape() as tape:
-                memberships = self._model.memberships(place, tf.ones((), tf.float64))
+                memberships = tf.cast(self._model.memberships(place, tf.ones((), tf.float64)), tf.float64)
                 loss = -tf.reduce_sum(targets * tf.math.log(memberships + _LEAST_MEMBERSHIP))
             self._imitator.apply(tape.gradient(loss, variables, unconnected_gradients="zero"), variables)
             return i + 1
 
         return tf.while_loop(lambda i: i < _IMITATION_STEPS, body, (tf.constant(0),))
+
+
+def state_of(model: Model, optimizer: Any) -> dict[str, Floats]:
+    """The values of the variables of a model and of its optimizer."""
+    own = {f"model_{name}": value for name, value in model.state.items()}
+    return own | {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(optimizer.variables)}
+
+
+def restore_state(model: Model, optimizer: Any, state: dict[str, Floats]) -> None:
+    """Set them back to a :func:`state_of` these two."""
+    model.restore(_under("model_", state))
+    _assign(optimizer.variables, [state[f"optimizer_{i}"] for i in range(len(optimizer.variables))])
 
 
 def _under(prefix: str, state: dict[str, Floats]) -> dict[str, Floats]:

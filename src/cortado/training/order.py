@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from cortado.categorizer.rules import ModelRule
+from cortado.categorizer.rules import GridRule, ModelRule
+from cortado.categorizer.rules.intervals import Intervals
 from cortado.objectives import Asimov, Objective
 from cortado.sample import Points
 
+Floats = npt.NDArray[np.float64]
+
 
 def ordered_rule(rule: ModelRule, points: Points, objective: Objective) -> ModelRule:
-    """The rule without categories that hold no point, the others put in order."""
+    """The rule without categories that hold no point, the others put in order.
+
+    In one dimension every interval that holds a point keeps its category, and one that holds none falls to a
+    neighbour.
+    """
+    if points.place.shape[1] == 1:
+        rule = _known_intervals(rule, points.place[:, 0])
     category = rule.assign(points.place)
     occupied = np.unique(category)
     if points.place.shape[1] == 1:
@@ -19,6 +29,21 @@ def ordered_rule(rule: ModelRule, points: Points, objective: Objective) -> Model
         rank = list(_importance(rule, points, objective)[occupied])
     order = occupied[np.argsort(rank, kind="stable")]
     return rule.select([int(k) for k in order])
+
+
+def _known_intervals(rule: ModelRule, u: Floats) -> ModelRule:
+    """The rule, or one of intervals that takes nothing from where no point u (n,) is.
+
+    A mixture's widest component is the most probable one in both tails, where it can be far from its own.
+    """
+    intervals = rule.boundaries()
+    held = np.unique(np.searchsorted(intervals.edges, u, side="right"))
+    if len(held) == len(intervals.categories):
+        return rule
+    nearest = np.clip(np.searchsorted(held, np.arange(len(intervals.categories)), side="right") - 1, 0, None)
+    known = Intervals.joined(intervals.edges, intervals.categories[held[nearest]])
+    _, categories = np.unique(known.categories, return_inverse=True)
+    return GridRule(edges=(tuple(known.edges.tolist()),), categories=tuple(categories.tolist()))
 
 
 def _importance(rule: ModelRule, points: Points, objective: Objective) -> np.ndarray:

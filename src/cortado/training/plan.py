@@ -16,7 +16,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train; every number but the seed is at least 1."""
+    """How to train; every number but the seed is at least 1.
+
+    There may be no steps from the starts, or none on events, but there are some.
+    """
 
     seed: int
     steps: int
@@ -29,33 +32,57 @@ class Plan:
     evaluate_every: int
     patience: int | None
     max_cells: int
+    event_steps: int = 0
 
     def __post_init__(self) -> None:
+        _check_integer("seed", self.seed)
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
         for name in ("steps", "starts", "evaluate_every", "max_cells", "patience"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
+            least = 0 if name == "steps" and self.event_steps > 0 else 1
+            if value is None and name == "patience":
+                continue
+            _check_integer(name, value)
+            if value < least:
+                raise ConfigError(f"{name} must be at least {least}, got {value}")
         if self.initialisation not in ("partition", "random"):
             raise ConfigError(f"initialisation must be 'partition' or 'random', got {self.initialisation!r}")
-        for name, least in (("temperature", 0.0), ("learning_rate", 0.0), ("penalty", -np.finfo(float).tiny)):
+        for name, bound in (("temperature", 0.0), ("learning_rate", 0.0), ("penalty", -np.finfo(float).tiny)):
             schedule = getattr(self, name)
             if schedule is None and name == "learning_rate":
                 continue
             if not callable(schedule):
                 raise ConfigError(f"{name} must be a function of the progress 0 … 1, got {schedule!r}")
-            values = [schedule(p) for p in self.progress]
-            if not all(np.isfinite(v) and v > least for v in values):
+            values = [*self.values(schedule, self.progress), *self.values(schedule, self.event_progress)]
+            if not all(np.isfinite(v) and v > bound for v in values):
                 rule = "finite and ≥ 0" if name == "penalty" else "finite and > 0"
                 raise ConfigError(f"{name} must be {rule} in all steps, got {min(values)} … {max(values)}")
 
     @property
     def progress(self) -> Floats:
-        """(steps,) progress 0 … 1 of each step."""
+        """(steps,) progress 0 … 1 of each step from a start."""
         return np.arange(self.steps) / max(self.steps - 1, 1)
 
-    def values(self, schedule: Schedule, chunk: slice) -> Floats:
-        """The values of a schedule in some of the steps."""
-        return np.array([schedule(float(p)) for p in self.progress[chunk]], np.float64)
+    @property
+    def event_progress(self) -> Floats:
+        """(event_steps,) progress of each step on events: the second half, if others came before."""
+        progress = np.arange(self.event_steps) / max(self.event_steps - 1, 1)
+        return 0.5 + 0.5 * progress if self.steps else progress
+
+    @property
+    def total_steps(self) -> int:
+        """Number of all steps."""
+        return self.starts * self.steps + self.event_steps
+
+    def values(self, schedule: Schedule, progress: Floats) -> Floats:
+        """The values of a schedule at some progress."""
+        return np.array([schedule(float(p)) for p in progress], np.float64)
 
     def __str__(self) -> str:
         return ", ".join(f"{f.name}={described(getattr(self, f.name))}" for f in fields(self))
+
+
+def _check_integer(name: str, value: object) -> None:
+    if not isinstance(value, (int, np.integer)):
+        raise ConfigError(f"{name} must be an integer, got {value!r}")

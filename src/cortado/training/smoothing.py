@@ -13,40 +13,41 @@ that were left out: where the neighbours of such cells say more about them, noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.linalg import solve
+from threadpoolctl import threadpool_limits
 
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
 
+_FITTED_CELLS = 4000
 _DEGREES = (2, 4, 6)
 _MOST_FEATURES = 80
-_LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
+LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
 _RIDGE = 1e-6
-_ITERATIONS = 300
+_ITERATIONS = 50
+_TOLERANCE = 1e-9  # of the deviance per event
+_SHORTEST = 1e-3
 _PRIOR_EVENTS = 2.0  # effective events with the shares of all cells, in a neighbourhood
 
 
-def smoothed(points: Points, fitted: Points) -> Points:
-    """The points with smooth shares of the processes in Σw and Σw², from a regression on ``fitted`` cells.
+def shares_of(points: Points) -> Shares | None:
+    """The shares of the processes as functions of the place; None, where no polynomial describes them.
 
-    Counts stay what they are. The same points, where no polynomial describes the shares.
+    The regression is made on some of the points, doubled in size until they are few enough.
     """
-    degree = _best_degree(fitted)
-    if degree is None:
-        return points
-    shares = _Shares(fitted, degree)
-    per_event = _per_event(fitted)
-    events = (points.sumw * per_event[:, None]).sum(axis=0)
-    sumw = shares(points.place) * events / per_event[:, None]
-    ratio = fitted.sumw2.sum(axis=1) / fitted.sumw.sum(axis=1)
-    return replace(points, sumw=sumw, sumw2=np.abs(sumw * ratio[:, None]))
+    fitted = points.coarsened(_FITTED_CELLS)
+    # Products of small matrices: where other programs run, the threads of BLAS mostly wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        degree = _best_degree(fitted)
+        return None if degree is None else Shares(fitted, degree)
 
 
 def _best_degree(points: Points) -> int | None:
@@ -61,7 +62,7 @@ def _best_degree(points: Points) -> int | None:
     deviance: dict[int | None, float] = {None: _deviance(events, _neighbourhood(points, left_out))}
     for degree in _DEGREES:
         if len(_exponents(points.place.shape[1], degree)) <= _MOST_FEATURES:
-            deviance[degree] = _deviance(events, _Shares(kept, degree)(test.place))
+            deviance[degree] = _deviance(events, Shares(kept, degree)(test.place))
     return min(deviance, key=lambda degree: deviance[degree])
 
 
@@ -103,44 +104,98 @@ def _exponents(dimensions: int, degree: int) -> list[tuple[int, ...]]:
     return [c for n in range(degree + 1) for c in combinations_with_replacement(range(dimensions), n)]
 
 
-class _Shares:
-    """The regression: shares (P, n) of the processes at places (n, d)."""
+class Shares:
+    """The regression: shares (P, n) of the processes at places (n, d).
+
+    Attributes
+    ----------
+    per_event
+        (P,) effective events of each process per unit of Σw.
+    mean_weight
+        (P,) Σw²/Σw of each process.
+    location, scale
+        (d,) what coordinates are standardised by.
+    exponents, coefficients
+        The coordinates to multiply for each of M monomials; (M, P) their coefficients.
+    """
 
     def __init__(self, points: Points, degree: int) -> None:
-        events = points.sumw * _per_event(points)[:, None]
+        self.per_event = _per_event(points)
+        self.mean_weight = points.sumw2.sum(axis=1) / points.sumw.sum(axis=1)
+        events = points.sumw * self.per_event[:, None]
         weight = np.maximum(np.abs(events).sum(axis=0), 1e-300)
-        self._location = np.average(points.place, axis=0, weights=weight)
-        variance = np.average((points.place - self._location) ** 2, axis=0, weights=weight)
-        self._scale = np.where(variance > 0, np.sqrt(variance), 1.0)
-        self._exponents = _exponents(points.place.shape[1], degree)
-        self._coefficients = np.zeros((len(self._exponents), len(events)))
-        monomials = self._monomials(points.place)
-        total = np.abs(events).sum()
-
-        def deviance(flat: Floats) -> tuple[float, Floats]:
-            coefficients = flat.reshape(self._coefficients.shape)
-            logs = _log_shares(monomials @ coefficients)
-            value = -(events.T * logs).sum() / total + _RIDGE * (flat @ flat)
-            expected = np.exp(logs) * events.sum(axis=0)[:, None]
-            gradient = monomials.T @ (expected - events.T) / total
-            return float(value), gradient.ravel() + 2 * _RIDGE * flat
-
-        fit: Any = minimize(
-            deviance,
-            self._coefficients.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _ITERATIONS, "ftol": 1e-10},
-        )
-        self._coefficients = fit.x.reshape(self._coefficients.shape)
+        self.location = np.average(points.place, axis=0, weights=weight)
+        variance = np.average((points.place - self.location) ** 2, axis=0, weights=weight)
+        self.scale = np.where(variance > 0, np.sqrt(variance), 1.0)
+        self.exponents = _exponents(points.place.shape[1], degree)
+        self.coefficients = _regression(self._monomials(points.place), events)
 
     def __call__(self, place: Floats) -> Floats:
-        shares: Floats = np.exp(_log_shares(self._monomials(place) @ self._coefficients)).T
+        shares: Floats = np.exp(_log_shares(self._monomials(place) @ self.coefficients)).T
         return shares
 
+    def smoothed(self, points: Points) -> Points:
+        """Points with these shares of the processes in Σw and Σw²; counts stay what they are."""
+        events = (points.sumw * self.per_event[:, None]).sum(axis=0)
+        sumw = self(points.place) * events / self.per_event[:, None]
+        return replace(points, sumw=sumw, sumw2=np.abs(sumw * self.mean_weight[:, None]))
+
     def _monomials(self, place: Floats) -> Floats:
-        z = np.clip((place - self._location) / self._scale, -_LARGEST, _LARGEST) / 2
-        return np.stack([np.prod(z[:, list(c)], axis=1) for c in self._exponents], axis=1)
+        z = np.clip((place - self.location) / self.scale, -LARGEST, LARGEST) / 2
+        return np.stack(products(self.exponents, z.T), axis=1)
+
+
+def products(exponents: Sequence[tuple[int, ...]], z: Any) -> list[Any]:
+    """Products of the rows of z (d, n), numpy arrays or tensors; every one is a shorter one times a row."""
+    made: dict[tuple[int, ...], Any] = {(): z[0] * 0 + 1}
+    for chosen in exponents:
+        if chosen:
+            made[chosen] = made[chosen[:-1]] * z[chosen[-1]]
+    return list(made.values())
+
+
+def _regression(monomials: Floats, events: Floats) -> Floats:
+    """(m, P) coefficients of the largest likelihood, of monomials (n, m) for effective events (P, n).
+
+    By Newton's method with steps halved where they lead up: the deviance is convex.
+    """
+    n_processes, m = len(events), monomials.shape[1]
+    total = np.abs(events).sum()
+    in_cell = events.sum(axis=0)
+
+    def deviance(x: Floats) -> tuple[float, Floats]:
+        logs = _log_shares(monomials @ x)
+        return float(-(events.T * logs).sum() / total + _RIDGE * np.square(x).sum()), np.exp(logs)
+
+    def step(x: Floats, shares: Floats) -> tuple[Floats, float]:
+        gradient = monomials.T @ (shares * in_cell[:, None] - events.T) / total + 2 * _RIDGE * x
+        hessian = np.empty((m, n_processes, m, n_processes))
+        # Cells with a negative sum would curve it down.
+        weight = np.clip(in_cell, 0.0, None)[:, None] * shares / total
+        for a in range(n_processes):
+            for b in range(a + 1):
+                curvature = weight[:, a] * ((a == b) - shares[:, b])
+                block = (monomials * curvature[:, None]).T @ monomials
+                hessian[:, a, :, b] = hessian[:, b, :, a] = block
+        flat = hessian.reshape(m * n_processes, -1)
+        flat[np.diag_indices_from(flat)] += 2 * _RIDGE
+        direction = solve(flat, gradient.ravel(), assume_a="pos").reshape(x.shape)
+        return direction, float(np.sum(direction * gradient))
+
+    x = np.zeros((m, n_processes))
+    value, shares = deviance(x)
+    for _ in range(_ITERATIONS):
+        direction, decrease = step(x, shares)
+        length = 1.0
+        while (found := deviance(x - length * direction))[0] > value and length > _SHORTEST:
+            length /= 2
+        if found[0] > value:
+            break
+        x = x - length * direction
+        value, shares = found
+        if decrease < _TOLERANCE:
+            break
+    return x
 
 
 def _log_shares(logits: Floats) -> Floats:

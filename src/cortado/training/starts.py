@@ -1,45 +1,37 @@
 """Where trainings start: hard partitions of the cells, found without any model, or random ones.
 
 By itself such a partition follows the fluctuations of the simulation. So it is made of cells that hold enough
-simulated background, and with a pedestal: a little background in every category, which makes small categories
-worthless. A model then has few parameters to imitate it with.
+simulated background, smooth ones where there are any, and a model has few parameters to imitate it with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError, TrainingError
-from cortado.exact import alternate, optimal_boundaries
+from cortado.exact import hard_partition, optimal_boundaries
+from cortado.exact.partition import sums_of
 from cortado.models import Start
-from cortado.models.tensorflow import tf
 from cortado.objectives import (
     MaxRelativeUncertainty,
     MinBackground,
     MinEffectiveEvents,
     MinEvents,
     Objective,
-    Yields,
 )
+from cortado.objectives.gradient import ValueAndGradient
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_PEDESTALS = (
-    0.3,
-    0.6,
-    1.2,
-)  # of the background that a category has to have: the first with which all have it
-_DEFAULT_EFFECTIVE_EVENTS = 10.0  # where no floor says how much that is
 _EVENTS_PER_CELL = 5  # effective background events, on average
 _LEAST_CELLS = 4  # for each category
-_MOST_CELLS = 4000
+_MOST_CELLS = 3000
+_HOPS = 15
 _TAIL = 0.001  # of each process, on either side, lies outside of where random starts begin
 
 
@@ -50,7 +42,6 @@ def starts(
 
     In one dimension the first partition is the exact one, where the objective has one.
     """
-    coarse = points.coarsened(_MOST_CELLS)
     for number, rng in enumerate(rngs):
         exact = (
             _exact_start(points, objective, n_categories, rng) if kind == "partition" and not number else None
@@ -58,40 +49,38 @@ def starts(
         if exact is not None:
             yield exact
         elif kind == "partition":
-            yield partition_start(coarse, objective, n_categories, rng)
+            yield partition_start(points, objective, n_categories, rng)
         else:
-            yield random_start(coarse, n_categories, rng)
+            yield random_start(points, objective, n_categories, rng)
 
 
-def random_start(points: Points, n_categories: int, rng: np.random.Generator) -> Start:
+def random_start(points: Points, objective: Objective, n_categories: int, rng: np.random.Generator) -> Start:
     """Each point in the category of the nearest of K places drawn evenly from the range of the points."""
+    cells, points = points, points.coarsened(_MOST_CELLS)
     low, high = np.array(points.ranges(_TAIL)).T
     z = (points.place - low) / (high - low)
     centres = rng.random((n_categories, len(low)))
     category = np.argmin(((z[:, None, :] - centres) ** 2).sum(axis=2), axis=1)
-    return Start(points, category, points.mass / points.mass.sum(), np.eye(n_categories)[category], rng)
+    importance = points.mass / points.mass.sum()
+    return Start(points, category, n_categories, importance, cells, objective, rng)
 
 
 def partition_start(
     points: Points, objective: Objective, n_categories: int, rng: np.random.Generator
 ) -> Start:
-    """A partition of coarse cells that is good for the objective, from a random beginning."""
-    points = points.coarsened(
-        max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
-    )
-    category = _nearest(_standardised(points.place), _interest(points, objective.signals), n_categories, rng)
-    values = _additive(points)
-    function = _Gradient(points.processes, objective)
-    pedestal = _pedestal(points, objective)
-    least = n_categories + 1
-    for level in _PEDESTALS:
-        found, worth = alternate(values, partial(function, pedestal=level * pedestal), category, n_categories)
-        below = int(np.count_nonzero(objective.shortfall(points.yields(found, n_categories))))
-        if below < least:
-            least, partition, merit = below, found, worth
-        if not below:
-            break
-    return _start(points, partition, merit, objective, rng)
+    """The best partition that was found from a random beginning, of as many categories as meet the floors."""
+    enough = max(_LEAST_CELLS * n_categories, int(_effective(points, objective) / _EVENTS_PER_CELL))
+    cells, points = points, points.coarsened(min(_MOST_CELLS, enough))
+    n = min(n_categories, _most_categories(points, objective), len(points.place))
+    while n > 1:
+        seed = int(rng.integers(2**32))
+        try:
+            found = hard_partition(points, objective, n, starts=1, hops=_HOPS, seed=seed)
+        except TrainingError:
+            n = 3 * n // 4
+        else:
+            return _start(points, found.category, found.merit, n_categories, cells, objective, rng)
+    return random_start(cells, objective, n_categories, rng)
 
 
 def _exact_start(
@@ -107,54 +96,27 @@ def _exact_start(
     if binning.n_categories < n_categories:
         return None
     category = binning.assign(points.place)
-    columns = [np.bincount(category, v, n_categories) for v in _additive(points).T]
-    sums = np.stack(columns, axis=1).astype(np.float64)
-    _, gradient = _Gradient(points.processes, objective)(sums, np.zeros(sums.shape[1]))
-    return _start(points, category, _additive(points) @ gradient.T, objective, rng)
+    columns = np.concatenate([points.sumw, points.sumw2, points.count])
+    sums = sums_of(columns, category, n_categories)
+    _, gradient = ValueAndGradient(points.processes, objective)(sums)
+    return _start(points, category, columns.T @ gradient.T, n_categories, points, objective, rng)
 
 
 def _start(
-    points: Points, category: Integers, merit: Floats, objective: Objective, rng: np.random.Generator
+    points: Points,
+    category: Integers,
+    merit: Floats,
+    n_categories: int,
+    cells: Points,
+    objective: Objective,
+    rng: np.random.Generator,
 ) -> Start:
-    """A start from what each point is worth to each category, (n, K)."""
+    """A start from what each point is worth to each of two or more categories, (n, k)."""
     ranked = np.sort(merit, axis=1)
     regret = ranked[:, -1] - ranked[:, -2]
     total = regret.sum()
     importance = regret / total if total > 0 else np.full(len(regret), 1 / len(regret))
-    return Start(points, category, importance, merit / _density(points, objective)[:, None], rng)
-
-
-def _density(points: Points, objective: Objective) -> Floats:
-    """(n,) Σ|w|, with each signal and all backgrounds together weighted alike."""
-    absolute = np.abs(points.sumw)
-    background = [p for p, name in enumerate(points.processes) if name not in objective.signals]
-    rows = [absolute[points.processes.index(name)] for name in objective.signals]
-    shares = [row / max(row.sum(), 1e-300) for row in [*rows, absolute[background].sum(axis=0)]]
-    density = np.sum(shares, axis=0)
-    return np.maximum(density, 1e-9 * density.mean())
-
-
-def _additive(points: Points) -> Floats:
-    """(n, 3P) Σw, Σw² and counts of the points."""
-    return np.concatenate([points.sumw, points.sumw2, points.count]).T
-
-
-class _Gradient:
-    """Objective and gradient at sums (K, 3P) of Σw, Σw² and counts, with a pedestal under each category."""
-
-    def __init__(self, processes: tuple[str, ...], objective: Objective) -> None:
-        def value_and_gradient(sums: Any, pedestal: Any) -> tuple[Any, Any]:
-            with tf.GradientTape() as tape:
-                tape.watch(sums)
-                tables = tf.split(tf.transpose(sums + pedestal), 3)
-                value = objective(Yields(processes, *tables))
-            return value, tape.gradient(value, sums)
-
-        self._function = tf.function(value_and_gradient, autograph=False)
-
-    def __call__(self, sums: Floats, pedestal: Floats) -> tuple[float, Floats]:
-        value, gradient = self._function(tf.constant(sums, tf.float64), tf.constant(pedestal, tf.float64))
-        return float(value), gradient.numpy()
+    return Start(points, category, n_categories, importance, cells, objective, rng)
 
 
 def _effective(points: Points, objective: Objective) -> float:
@@ -163,16 +125,12 @@ def _effective(points: Points, objective: Objective) -> float:
     return float(points.sumw[rows].sum() ** 2 / max(points.sumw2[rows].sum(), 1e-300))
 
 
-def _pedestal(points: Points, objective: Objective) -> Floats:
-    """(3P,) Σw, Σw² and count to add to every category, in proportion to the backgrounds."""
+def _most_categories(points: Points, objective: Objective) -> int:
+    """How many categories could meet the floors, if the background were divided evenly."""
     rows = [p for p, name in enumerate(points.processes) if name not in objective.signals]
-    totals = np.clip(points.sumw.sum(axis=1), 0.0, None)
-    shares = np.zeros(len(points.processes))
-    shares[rows] = totals[rows] / max(totals[rows].sum(), 1e-300)
-    typical_weight = points.sumw2[rows].sum() / max(totals[rows].sum(), 1e-300)
-    needed = max(_needed(objective, typical_weight))
-    sumw = needed * shares
-    return np.concatenate([sumw, sumw * typical_weight, sumw / max(typical_weight, 1e-300)])
+    total = points.sumw[rows].sum()
+    needed = max(_needed(objective, points.sumw2[rows].sum() / max(total, 1e-300)), default=0.0)
+    return max(2, int(total / needed)) if needed > 0 else len(points.place)
 
 
 def _needed(objective: Objective, typical_weight: float) -> list[float]:
@@ -186,32 +144,4 @@ def _needed(objective: Objective, typical_weight: float) -> list[float]:
                 needed.append(minimum * typical_weight)
             case MaxRelativeUncertainty(maximum):
                 needed.append(typical_weight / maximum**2)
-    return needed or [_DEFAULT_EFFECTIVE_EVENTS * typical_weight]
-
-
-def _interest(points: Points, signals: tuple[str, ...]) -> Floats:
-    """(n,) where categories may begin: at the signals, each with the same total."""
-    rows = [points.processes.index(name) for name in signals] or range(len(points.processes))
-    shares = [np.clip(points.sumw[r], 0.0, None) for r in rows]
-    return np.sum([s / max(s.sum(), 1e-300) for s in shares], axis=0)
-
-
-def _standardised(place: Floats) -> Floats:
-    deviation = place.std(axis=0)
-    return (place - place.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-
-
-def _nearest(z: Floats, weight: Floats, n: int, rng: np.random.Generator) -> Integers:
-    """The nearest of n points drawn far apart (k-means++: Arthur and Vassilvitskii, SODA 2007)."""
-    distance = np.full(len(z), np.inf)
-    nearest = np.zeros(len(z), np.int64)
-    probability = weight / weight.sum()
-    for k in range(n):
-        centre = z[rng.choice(len(z), p=probability)]
-        squared = ((z - centre) ** 2).sum(axis=1)
-        nearest[squared < distance] = k
-        distance = np.minimum(distance, squared)
-        spread = distance * weight
-        if spread.sum() > 0:
-            probability = spread / spread.sum()
-    return nearest
+    return needed
