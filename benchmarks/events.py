@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from _measure import finish, in_turns, options
+from _processes import peak_memory
 
 from cortado import Asimov, Collector, EventSample, MinBackground, Sample, toys
 from cortado.columnar import EventCollector
@@ -90,7 +90,7 @@ class Steps:
         return float(objective)
 
 
-def peak_memory(*paths: Path) -> float:
+def memory_of(*paths: Path) -> float:
     """MB that a fresh process takes at most: for two steps on the events in a folder, or without any.
 
     The second path is that of a sample, from which a model begins; it is the same whatever the events.
@@ -101,7 +101,7 @@ def peak_memory(*paths: Path) -> float:
 
 
 def _tell_memory(paths: list[str]) -> None:
-    """What the process of :func:`peak_memory` does."""
+    """What the process of :func:`memory_of` does."""
     from cortado.training import fit  # noqa: F401 - TensorFlow
 
     if paths:
@@ -109,15 +109,7 @@ def _tell_memory(paths: list[str]) -> None:
         steps = Steps(Sample.load(sample), EventSample.load(folder), smooth=True)
         steps()
         steps()
-    print(json.dumps(_peak_kilobytes() / 1024))
-
-
-def _peak_kilobytes() -> int:
-    """Of this process. What getrusage says on Linux includes the program that started it."""
-    facts = Path("/proc/self/status")
-    if facts.is_file():
-        return int(facts.read_text(encoding="utf-8").partition("VmHWM:")[2].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps(peak_memory() / 2**20))
 
 
 def main() -> None:
@@ -143,8 +135,8 @@ def main() -> None:
         sample.save(folder / "sample.npz")
         for n in (chosen.events // 10, chosen.events, chosen.events * 10):
             collected(n, folder / str(n))
-            memory[n] = peak_memory(folder / str(n) / "events", folder / "sample.npz")
-        nothing = peak_memory()
+            memory[n] = memory_of(folder / str(n) / "events", folder / "sample.npz")
+        nothing = memory_of()
 
     n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"A step on {chosen.events} events, K = {N_CATEGORIES}, on {n_processors} processors:")

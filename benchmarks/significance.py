@@ -18,14 +18,12 @@ from typing import Any
 
 import numpy as np
 from _measure import finish
+from _toy import FLOOR, TEST_SEED, objective_of, yields_of
 
 import cortado as ct
 from cortado import toys
 from cortado.exact import hard_partition
-from cortado.objectives import Objective, Yields
 
-FLOOR = 10.0
-TEST_SEED = 1000
 TEST_CELLS = (2000, 6000, 16_000)  # at most; for the family the second alone
 
 
@@ -47,22 +45,6 @@ def main() -> None:
     finish(options.output, "significance", setting, result)
 
 
-def objective_of(toy: toys.Toy) -> Objective:
-    """Geometric mean over the signals, with the floors that a job has by default."""
-    return ct.Asimov(toy.signals) + ct.MinBackground(FLOOR) + ct.MinEffectiveEvents(10.0)
-
-
-def yields_of(events: dict[str, toys.ToyEvents], categorizer: ct.Categorizer) -> Yields:
-    """Yields of whole events, in float64."""
-    category = {name: categorizer(part.scores) for name, part in events.items()}
-    n = categorizer.n_categories
-    sums = [
-        np.stack([np.bincount(category[p], part.weight**power, n) for p, part in events.items()])
-        for power in (1, 2, 0)
-    ]
-    return Yields(tuple(events), sums[0], sums[1], sums[2])
-
-
 def sample_of(toy: toys.Toy, events: dict[str, toys.ToyEvents]) -> ct.Sample:
     """All events in one fold."""
     return ct.Sample.from_arrays(toys.arrays(events), toy.coordinates, names=toy.names, n_folds=1)
@@ -77,7 +59,9 @@ def trained(toy: toys.Toy, sample: ct.Sample, n_categories: int) -> tuple[ct.Cat
 
 def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEvents]) -> dict[str, Any]:
     """The objective without floors, the smallest background and the number of categories."""
-    yields = yields_of(events, categorizer)
+    category = {name: categorizer(part.scores) for name, part in events.items()}
+    weight = {name: part.weight for name, part in events.items()}
+    yields = yields_of(weight, category, categorizer.n_categories)
     return {
         "value": objective_of(toy).value(yields),
         "min_background": float(yields.total(toy.backgrounds).min()),

@@ -246,13 +246,27 @@ def test_picture_is_there_and_small():
     assert 10_000 < (ROOT / "docs" / "images" / "overview.png").stat().st_size <= 300_000
 
 
+PARTS_OF_BENCHMARKS = {
+    "devices": ["--categories", "3", "--cells", "500"],
+    "peer": ["--only", "cortado, one start", "--categories", "3", "--epochs", "60"],  # no other environment
+    "scaling": ["--only", "categories", "--categories", "3", "--steps", "20", "--starts", "1"],
+    "significance": ["--only", "three-classes", "--categories", "3"],
+}
+
+
 @pytest.mark.parametrize("program", sorted((ROOT / "benchmarks").glob("[!_]*.py")), ids=lambda p: p.stem)
-def test_benchmarks_run(program, tmp_path):
+def test_benchmarks_run(program, tmp_path, docs_program):
     """On few events: that they run and say what they compared, not how fast anything is."""
     few = ["--events", "5000", "--repetitions", "1", "--output", str(tmp_path)]
-    part = ["--only", "three-classes", "--categories", "5"] if program.stem == "significance" else []
+    part = PARTS_OF_BENCHMARKS.get(program.stem, [])
     subprocess.run([sys.executable, str(program), *few, *part], check=True, capture_output=True, timeout=300)
     result = json.loads((tmp_path / f"{program.stem}.json").read_text(encoding="utf-8"))
     assert result["benchmark"] == program.stem
     assert result["setting"]["events"] == 5000
     assert all(ratio["median"] > 0 for ratio in result.get("speed_ratio", {}).values())
+    if program.stem != "significance":  # whose page is not that of the times
+        page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+        tables = docs_program("benchmarks").tables(program.stem, result)
+        assert tables
+        for name, text in tables.items():
+            assert docs_program("marked").replaced(page, name, text) != page

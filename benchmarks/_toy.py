@@ -1,0 +1,35 @@
+"""What the benchmarks train for: toys by name, their objective, and yields of hard categories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+import cortado as ct
+from cortado import toys
+from cortado.objectives import Objective, Yields
+
+FLOOR = 10.0
+TEST_SEED = 1000
+
+
+def toy_named(name: str) -> toys.Toy:
+    """A toy of the family."""
+    return {toy.name: toy for toy in toys.FAMILY}[name]
+
+
+def objective_of(toy: toys.Toy) -> Objective:
+    """Geometric mean over the signals, with the floors that a job has by default."""
+    return ct.Asimov(toy.signals) + ct.MinBackground(FLOOR) + ct.MinEffectiveEvents(10.0)
+
+
+def yields_of(
+    weight: Mapping[str, npt.NDArray[np.float64]], category: Mapping[str, npt.NDArray[np.integer]], n: int
+) -> Yields:
+    """Yields of whole events in n hard categories, per process from weights and categories; float64."""
+    sums = [
+        np.stack([np.bincount(category[p], w**power, n) for p, w in weight.items()]) for power in (1, 2, 0)
+    ]
+    return Yields(tuple(weight), sums[0], sums[1], sums[2])
