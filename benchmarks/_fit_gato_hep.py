@@ -7,6 +7,8 @@ one traced step an epoch, RMSprop, learning rate and temperature set anew before
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,8 +46,19 @@ class Model(gato_gmm_model):
         return -tf.sqrt(found[self.signals[0]] * found[self.signals[1]]), background, sumw2
 
 
-def trained(data: dict[str, Any], job: dict[str, Any]) -> Model:
-    """The model after so many epochs."""
+def tensors(events: Mapping[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """The events as the peer wants them."""
+    return {
+        process: {
+            "NN_output": tf.constant(events[f"{process}/scores"][:, : job["dimensions"]], tf.float32),
+            "weight": tf.constant(events[f"{process}/weight"], tf.float32),
+        }
+        for process in job["processes"]
+    }
+
+
+def epochs_of(data: dict[str, Any], job: dict[str, Any]) -> Callable[[int], Model]:
+    """A function that makes one epoch, by its number from 0 on, and returns the model."""
 
     @tf.function
     def step(model: Model, data: dict[str, Any], optimizer: Any) -> Any:
@@ -70,11 +83,14 @@ def trained(data: dict[str, Any], job: dict[str, Any]) -> Model:
         model, t_initial=first, t_final=last, total_epochs=job["epochs"], mode="cosine"
     )
     losses = []
-    for epoch in range(job["epochs"]):
-        rate.update(epoch)
-        temperature.update(epoch)
+
+    def epoch(number: int) -> Model:
+        rate.update(number)
+        temperature.update(number)
         losses.append(step(model, data, optimizer).numpy())
-    return model
+        return model
+
+    return epoch
 
 
 def categories(model: Model, scores: np.ndarray) -> np.ndarray:
@@ -87,23 +103,24 @@ def main() -> None:
     """Train on the events of the job, and write the categories of those events and of others."""
     job = job_of_this_process()
     tf.config.list_logical_devices()  # starts TensorFlow's runtime
-    used = job["dimensions"]
     with np.load(job["training"]) as file:
         events = {name: file[name] for name in file.files}
+    wall, processor = [], []
     with measured() as report:
-        data = {
-            process: {
-                "NN_output": tf.constant(events[f"{process}/scores"][:, :used], tf.float32),
-                "weight": tf.constant(events[f"{process}/weight"], tf.float32),
-            }
-            for process in job["processes"]
-        }
-        model = trained(data, job)
+        epoch = epochs_of(tensors(events, job), job)
+        for number in range(job["epochs"]):
+            wall.append(-time.perf_counter())
+            processor.append(-time.process_time())
+            model = epoch(number)
+            wall[-1] += time.perf_counter()
+            processor[-1] += time.process_time()
+    report["per_epoch"] = {"seconds": wall, "cpu_seconds": processor}
     found = {}
     for part in ("training", "test"):
         with np.load(job[part]) as file:
             for process in job["processes"]:
-                found[f"{part}/{process}"] = categories(model, file[f"{process}/scores"][:, :used])
+                scores = file[f"{process}/scores"][:, : job["dimensions"]]
+                found[f"{part}/{process}"] = categories(model, scores)
     np.savez(job["categories"], **found)
     answer(report | {"trained": str(job["epochs"])})
 

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,41 @@ def run_job(python: str | Path, script: Path, job: dict[str, Any]) -> dict[str, 
         if done.returncode:
             raise RuntimeError(f"{script.name} failed with status {done.returncode}:\n{done.stderr}")
         return dict(json.loads(report.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def waiting(python: str | Path, script: Path, job: dict[str, Any]) -> Iterator[Callable[[], None]]:
+    """A function that has ``script`` do once more what it does, in a process that waits in between.
+
+    So can a program that needs another environment take turns with those of this process.
+    """
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "errors.txt").open("w+") as errors:
+        order = Path(folder) / "job.json"
+        order.write_text(json.dumps(job), encoding="utf-8")
+        command = [str(python), str(script), str(order)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=errors) as process:
+            stdin, stdout = process.stdin, process.stdout
+            assert stdin
+            assert stdout
+
+            def once_more() -> None:
+                with suppress(BrokenPipeError):
+                    stdin.write(b"once more\n")
+                if stdout.readline() != b"done\n":
+                    errors.seek(0)
+                    raise RuntimeError(f"{script.name} failed with status {process.wait()}:\n{errors.read()}")
+
+            yield once_more
+
+
+def each_time_asked(function: Callable[[], Any]) -> None:
+    """What the process of :func:`waiting` does."""
+    answers = sys.stdout
+    with redirect_stdout(sys.stderr):
+        for _ in sys.stdin:
+            function()
+            print("done", file=answers, flush=True)
 
 
 def job_of_this_process() -> dict[str, Any]:

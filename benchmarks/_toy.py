@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from cortado.objectives import Objective, Yields
 
 FLOOR = 10.0
 TEST_SEED = 1000
+EPOCHS = 250  # in the examples of gato-hep
 
 
 def toy_named(name: str) -> toys.Toy:
@@ -33,3 +35,17 @@ def yields_of(
         np.stack([np.bincount(category[p], w**power, n) for p, w in weight.items()]) for power in (1, 2, 0)
     ]
     return Yields(tuple(weight), sums[0], sums[1], sums[2])
+
+
+def dimensions_of(toy: toys.Toy) -> int:
+    """How many of the scores gato-hep learns in: all but the last of several, whose sum is 1."""
+    return max(1, len(toy.names) - 1)
+
+
+def write_events(
+    file: Path, events: Mapping[str, tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]]
+) -> None:
+    """Scores and weights by process, as all processes of a benchmark read them."""
+    columns = {f"{process}/scores": scores for process, (scores, _) in events.items()}
+    columns |= {f"{process}/weight": weight for process, (_, weight) in events.items()}
+    np.savez(file, allow_pickle=False, **columns)

@@ -14,33 +14,29 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from _measure import finish
-from _toy import objective_of
+from _steps import MAX_CELLS, on_cells
 from rich.console import Console
 from rich.table import Table
 
 import cortado as ct
 from cortado import toys
-from cortado.models import Start
-from cortado.models.tensorflow import keras, tf
+from cortado.models.tensorflow import tf
 from cortado.sample import Points
-from cortado.training import loop
-from cortado.training.starts import random_start
+from cortado.training.loop import Trainer
 
 TOGETHER = 20  # steps that one call makes at most, as in a training
 CELLS_TOGETHER = 2_000_000  # seen in one call, where that is fewer steps
 LEAST_SECONDS = 0.5  # of steps in a repetition
-DEFAULT_CELLS = 16_000  # at most, in the steps of a training
 
 
 @dataclass(frozen=True)
 class Steps:
     """So many steps that one call makes."""
 
-    trainer: loop.Trainer
+    trainer: Trainer
     number: int
 
     def run(self) -> float:
@@ -59,7 +55,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5, help="how often each is timed")
     parser.add_argument("--categories", type=int, nargs="+", default=[5, 10, 20], metavar="K")
     parser.add_argument(
-        "--cells", type=int, nargs="+", default=[6400, DEFAULT_CELLS, 100_000, 1_000_000], metavar="N"
+        "--cells", type=int, nargs="+", default=[6400, MAX_CELLS, 100_000, 1_000_000], metavar="N"
     )
     options = parser.parse_args()
     toy = toys.THREE_CLASS
@@ -94,27 +90,21 @@ def of_number(points: Points, n: int) -> Points:
     return replace(points, **tables, **lists)
 
 
-def ready(points: Points, start: Start, toy: toys.Toy, compiled: bool) -> Steps:
+def ready(points: Points, toy: toys.Toy, n_categories: int, compiled: bool) -> Steps:
     """The steps of a training, on the device that is in force."""
-    model = ct.GaussianMixture(start.n_categories)
-    model.initialise(start)
     number = min(TOGETHER, max(1, CELLS_TOGETHER // len(points.place)))
-    with patch.object(loop, "_WORTH_COMPILING", 0.0 if compiled else np.inf):
-        optimizer = keras.optimizers.Adam()
-        trainer = loop.Trainer(model, points, points, objective_of(toy), optimizer, number, number)
-    return Steps(trainer, number)
+    return Steps(on_cells(points, points, toy, n_categories, together=number, compiled=compiled), number)
 
 
 def timed(
     points: Points, toy: toys.Toy, n_categories: int, devices: dict[str, str], repetitions: int
 ) -> list[dict[str, Any]]:
     """A row for each device, with XLA and without; they take turns."""
-    start = random_start(points, objective_of(toy), n_categories, np.random.default_rng(1))
     rows, steps = [], []
     for name, what in devices.items():
         for compiled in (False, True):
             with tf.device(name):
-                own = ready(points, start, toy, compiled)
+                own = ready(points, toy, n_categories, compiled)
                 began = time.perf_counter()
                 own.run()
                 first = time.perf_counter() - began

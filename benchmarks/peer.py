@@ -1,10 +1,11 @@
 """cortado beside gato-hep 0.2.1: the same events, one process for each training, one table.
 
-    python benchmarks/peer.py [--output FOLDER] [--categories K ...] [--epochs N ...] [--only PROGRAM ...]
+    python benchmarks/peer.py [--output FOLDER] [--categories K ...] [--epochs N ...] [--toys TOY ...]
 
 The three-class toy, 1 000 000 background and 2 × 100 000 signal events, and the toy with one score. gato-hep
 has the settings of its examples, in an environment of its own below build/, which is made when it is first
-needed. Ours has default settings, and beside them one start with as many steps as the peer has epochs.
+needed. Ours has default settings, and beside them one start with as many steps as the examples of the peer
+have epochs, 250. With fewer ``--epochs`` the peer's time for 250 is extrapolated, and the table says so.
 Times are those of the optimisation: compression of the events, tracing and training, without imports and
 without making events. The hard categories that either finds are evaluated here, in float64. With one score
 they stand beside the best intervals of whole cells under a floor: ours, and the smallest background that the
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import numpy as np
 from _gato_environment import GATO_HEP, gato_hep_python, versions
 from _measure import finish
 from _processes import run_job
-from _toy import FLOOR, TEST_SEED, objective_of, yields_of
+from _toy import EPOCHS, FLOOR, TEST_SEED, dimensions_of, objective_of, write_events, yields_of
 from rich.console import Console
 from rich.table import Table
 
@@ -38,7 +39,6 @@ BUILD = HERE.parent / "build"
 TRAINING_SEED = 1
 TOYS = (toys.THREE_CLASS, toys.ONE_DIMENSIONAL)
 DEFAULT, ONE_START, PEER = "cortado", "cortado, one start", "gato-hep"
-EPOCHS = 250  # in the examples of the peer
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="time, memory and significance beside gato-hep")
     parser.add_argument("--output", type=Path, help="folder for a JSON file with the results")
     parser.add_argument("--events", type=int, default=1_000_000, help="background events to train on")
-    parser.add_argument("--repetitions", type=int, default=3, help="trainings of ours; the peer has one")
+    parser.add_argument("--repetitions", type=int, default=3, help="trainings of ours")
+    parser.add_argument("--peer-repetitions", type=int, default=1, help="trainings of the peer")
     parser.add_argument("--categories", type=int, nargs="+", default=[5, 10, 20], metavar="K")
     parser.add_argument(
-        "--epochs", type=int, nargs="+", default=[EPOCHS], help="one number, or one for each K"
+        "--epochs", type=int, nargs="+", default=[EPOCHS], help="of the peer: one number, or one for each K"
     )
     parser.add_argument("--only", nargs="+", choices=(DEFAULT, ONE_START, PEER), help="some of the programs")
     parser.add_argument("--toys", nargs="+", choices=[t.name for t in TOYS], help="some of the toys")
@@ -76,6 +77,8 @@ def main() -> None:
     epochs = options.epochs * (len(options.categories) if len(options.epochs) == 1 else 1)
     if len(epochs) != len(options.categories):
         parser.error(f"--epochs must be one number or {len(options.categories)}, got {options.epochs}")
+    if not all(3 <= n <= EPOCHS for n in epochs):
+        parser.error(f"--epochs must be 3 to {EPOCHS}, got {options.epochs}")
     names = options.only or (DEFAULT, ONE_START, PEER)
     peer = gato_hep_python(BUILD) if PEER in names else None
     rows, best = [], []
@@ -86,7 +89,11 @@ def main() -> None:
             events = made(toy, options.events, Path(folder))
             for n_categories, n_epochs in zip(options.categories, epochs, strict=True):
                 compared = [p for p in programs(toy, n_epochs, peer) if p.name in names]
-                found = compare(compared, events, n_categories, options.repetitions)
+                turns = {
+                    p.name: options.peer_repetitions if p.name == PEER else options.repetitions
+                    for p in compared
+                }
+                found = compare(compared, events, n_categories, turns)
                 rows += found
                 if toy.observed == "logit":
                     best += best_intervals(events, n_categories, found)
@@ -109,9 +116,7 @@ def made(toy: toys.Toy, n: int, folder: Path) -> Events:
         "test": toy.events(TEST_SEED, max(4 * n // 10, 1), 4 * n),
     }
     for part, events in parts.items():
-        columns = {f"{process}/scores": own.scores for process, own in events.items()}
-        columns |= {f"{process}/weight": own.weight for process, own in events.items()}
-        np.savez(folder / f"{part}.npz", allow_pickle=False, **columns)
+        write_events(folder / f"{part}.npz", toys.arrays(events))
     return Events(toy, parts, {part: str(folder / f"{part}.npz") for part in parts})
 
 
@@ -120,31 +125,32 @@ def programs(toy: toys.Toy, epochs: int, peer: Path | None) -> list[Program]:
     this, ours = Path(sys.executable), HERE / "_fit_cortado.py"
     found = [
         Program(DEFAULT, this, ours, {"settings": {}}),
-        Program(ONE_START, this, ours, {"settings": {"steps": epochs, "starts": 1}}),
+        Program(ONE_START, this, ours, {"settings": {"steps": EPOCHS, "starts": 1}}),
     ]
     if peer is not None:
-        dimensions = 1 if toy.observed == "logit" else len(toy.signals)
-        job = {"epochs": epochs, "processes": toy.processes, "signals": toy.signals, "dimensions": dimensions}
+        job = {"epochs": epochs, "processes": toy.processes, "signals": toy.signals}
+        job |= {"dimensions": dimensions_of(toy)}
         found.append(Program(PEER, peer, HERE / "_fit_gato_hep.py", job))
     return found
 
 
 def compare(
-    compared: Sequence[Program], events: Events, n_categories: int, repetitions: int
+    compared: Sequence[Program], events: Events, n_categories: int, turns: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """A row for each program. They take turns, so that what slows the machine down slows all of them.
 
-    The peer has its turn in the first round alone.
+    Some may have fewer turns than others: the first ones.
     """
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "categories.npz"
         job = {**events.files, "toy": events.toy.name, "n_categories": n_categories, "categories": str(file)}
-        for repetition in range(repetitions):
+        for turn in range(max(turns.values())):
             for program in compared:
-                if repetition and program.name == PEER:
+                if turn >= turns[program.name]:
                     continue
                 report = run_job(program.python, program.script, {**job, **program.job, "seed": 1})
+                report = full_length(report, EPOCHS)
                 print(events.toy.name, n_categories, program.name, f"{report['seconds']:.2f} s", flush=True)
                 row = rows.setdefault(
                     program.name,
@@ -153,6 +159,7 @@ def compare(
                         "n_categories": n_categories,
                         "program": program.name,
                         "trained": report["trained"],
+                        "extrapolated": report["extrapolated"],
                         **{part: quality(events, part, left(file, part)) for part in events.parts},
                         "runs": [],
                     },
@@ -160,6 +167,18 @@ def compare(
                 row["runs"].append(report)
     peer = rows.get(PEER)
     return [summarised(row, peer) for row in rows.values()]
+
+
+def full_length(report: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """A report with the times of all epochs, where fewer were made.
+
+    Each that is missing counts as the median of those after the first, which is also traced. Only the peer
+    reports times of epochs.
+    """
+    made = report.get("per_epoch", {})
+    missing = max(0, epochs - len(made["seconds"])) if made else 0
+    times = {key: report[key] + missing * float(np.median(own[1:])) for key, own in made.items()}
+    return report | times | {"extrapolated": missing > 0}
 
 
 def left(file: Path, part: str) -> dict[str, Any]:
@@ -186,16 +205,19 @@ def quality(events: Events, part: str, category: Mapping[str, Any]) -> dict[str,
 
 def summarised(row: dict[str, Any], peer: dict[str, Any] | None) -> dict[str, Any]:
     """The row with medians over its runs, and what the peer costs beside it."""
-    costs = medians(row, ("seconds", "cpu_seconds", "memory_before", "peak_memory"))
-    ratios = {key: value / costs[key] for key, value in (medians(peer, costs) if peer else {}).items()}
+    costs = medians(row["runs"], ("seconds", "cpu_seconds", "memory_before", "peak_memory"))
+    ratios: dict[str, Any] = {}
+    if peer:
+        ratios = {key: value / costs[key] for key, value in medians(peer["runs"], costs).items()}
+        ratios["extrapolated"] = peer["extrapolated"]
     stages = [run["stages"] for run in row["runs"] if "stages" in run]
-    parts = {name: float(np.median([run[name] for run in stages])) for name in (stages[0] if stages else ())}
+    parts = medians(stages, stages[0]) if stages else {}
     return row | {"median": costs, "peer_over_this": ratios, "stages": parts}
 
 
-def medians(row: dict[str, Any], keys: Sequence[str] | Mapping[str, Any]) -> dict[str, float]:
-    """Medians over the runs of a row."""
-    return {key: float(np.median([run[key] for run in row["runs"]])) for key in keys}
+def medians(runs: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> dict[str, float]:
+    """Of some numbers, over runs."""
+    return {key: float(np.median([run[key] for run in runs])) for key in keys}
 
 
 def best_intervals(events: Events, n_categories: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -226,10 +248,9 @@ def best_intervals(events: Events, n_categories: int, rows: list[dict[str, Any]]
 
 def print_table(rows: list[dict[str, Any]], best: list[dict[str, Any]]) -> None:
     """All rows, the best that was possible, and where the time of one start goes."""
-    fewer = {row["trained"] for row in rows if row["program"] == PEER} - {str(EPOCHS)}
     table = Table(title=f"cortado beside gato-hep {GATO_HEP}", title_justify="left")
-    if fewer:
-        table.caption = f"gato-hep with {', '.join(sorted(fewer))} epochs; its examples have {EPOCHS}"
+    if any(row["extrapolated"] for row in rows):
+        table.caption = f"≈ extrapolated to {EPOCHS} epochs from the time of those that were made"
     headings = ("toy", "K", "program", "steps", "time", "gato-hep / this", "CPU time", "peak memory")
     for heading in (*headings, "Z training", "Z test", "min B training", "min B test"):
         table.add_column(heading, justify="left" if heading in ("toy", "program") else "right", no_wrap=True)
@@ -240,8 +261,8 @@ def print_table(rows: list[dict[str, Any]], best: list[dict[str, Any]]) -> None:
             f"{row['n_categories']}" + (f" ({found} used)" if found < row["n_categories"] else ""),
             row["program"],
             row["trained"],
-            f"{cost['seconds']:.2f} s",
-            f"{ratio['seconds']:.1f}" if ratio else "–",
+            f"{'≈ ' * row['extrapolated']}{cost['seconds']:.2f} s",
+            f"{'≈ ' * ratio['extrapolated']}{ratio['seconds']:.1f}" if ratio else "–",
             f"{cost['cpu_seconds']:.1f} s",
             f"{cost['peak_memory'] / 1e6:.0f} MB",
             *(f"{row[part]['value']:.4f}" for part in ("training", "test")),

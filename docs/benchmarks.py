@@ -12,12 +12,14 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from marked import refresh
 
 DOCS = Path(__file__).resolve().parent
 MB = 1e6
+HARDWARE = ("processor", "cores", "memory", "system", "load")
 PEER, ONE_START = "gato-hep", "cortado, one start"
 
 
@@ -27,16 +29,22 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1)
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in (headings, rule, *rows))
 
 
-def machine(result: dict[str, Any]) -> str:
-    """Markdown: where the comparison ran."""
-    facts = dict(result["machine"])
-    cores, memory, load = (facts.pop(name) for name in ("cores", "memory", "load"))
-    processor, system = facts.pop("processor"), facts.pop("system")
-    libraries = ", ".join(f"{name} {version}" for name, version in facts.items())
-    text = f"{processor}, {cores} cores, {memory}, {system}; {libraries}."
+def libraries(result: dict[str, Any]) -> str:
+    """Markdown: what the comparison ran with."""
+    facts = {name: value for name, value in result["machine"].items() if name not in HARDWARE}
+    text = ", ".join(f"{name} {version}" for name, version in facts.items()) + "."
     if peer := result["setting"]["peer"]:
-        text += " The peer: " + ", ".join(f"{name} {version}" for name, version in peer.items()) + "."
-    return f"{text} Load average when it ended: {load}."
+        text += " gato-hep has an environment of its own: "
+        text += ", ".join(f"{name} {version}" for name, version in peer.items()) + "."
+    return text
+
+
+def machine(result: dict[str, Any]) -> str:
+    """Markdown: where a program ran."""
+    facts = {name: result["machine"][name] for name in HARDWARE}
+    return "On {processor}, {cores} cores, {memory}, {system}; load average {load} at its end.".format(
+        **facts
+    )
 
 
 def peer(result: dict[str, Any]) -> str:
@@ -46,33 +54,37 @@ def peer(result: dict[str, Any]) -> str:
     for row in rows:
         ratio, used = row["peer_over_this"], row["training"]["n_categories"]
         compared = ratio and row["program"] != PEER
+        about = "≈ " * bool(ratio and ratio["extrapolated"])
         lines.append(
             (
                 row["toy"],
                 f"{row['n_categories']}" + (f" ({used} used)" if used < row["n_categories"] else ""),
                 row["program"],
                 row["trained"],
-                *((f"**{ratio['seconds']:.3g}**", f"{ratio['cpu_seconds']:.3g}") if compared else ("–", "–")),
+                *(
+                    (f"{about}**{ratio['seconds']:.3g}**", f"{about}{ratio['cpu_seconds']:.3g}")
+                    if compared
+                    else ("–", "–")
+                ),
                 f"{row['training']['value']:.4f}",
                 f"{row['test']['value']:.4f}",
                 f"{row['training']['min_background']:.3g}",
                 f"{row['test']['min_background']:.3g}",
                 f"{row['median']['peak_memory'] / MB:.0f} ({row['median']['memory_before'] / MB:.0f})",
-                f"{row['median']['seconds']:.3g} s",
+                f"{'≈ ' * row['extrapolated']}{row['median']['seconds']:.4g} s",
             )
         )
     usual = result["setting"]["epochs_of_the_examples"]
-    fewer = [
-        f"K = {row['n_categories']} of {row['toy']} has {row['trained']}"
-        for row in rows
-        if row["program"] == PEER and row["trained"] != str(usual)
-    ]
-    note = f"The examples of gato-hep have {usual} epochs; here " + "; ".join(fewer) + "." if fewer else ""
+    note = (
+        f"≈: gato-hep made fewer epochs than its examples. Its time is extrapolated to {usual}, with the "
+        "median of the epochs after the first. Significances and backgrounds are of those that were made."
+    )
     headings = (
         *("toy", "K", "program", "steps", "time of gato-hep / this", "CPU time", "Z, training", "Z, test"),
         *("smallest background, training", "test", "peak memory, MB (before)", "time"),
     )
-    return f"{table(headings, lines, left=3)}\n\n{note}"
+    extrapolated = any(row["extrapolated"] for row in rows)
+    return table(headings, lines, left=3) + (f"\n\n{note}" if extrapolated else "")
 
 
 def best_intervals(result: dict[str, Any]) -> str:
@@ -115,7 +127,7 @@ def scaling(result: dict[str, Any]) -> dict[str, str]:
             (what, "toy", "cells", "time, relative", "memory that a fit adds, MB", "time"),
             (
                 (
-                    f"{row[what]:,}".replace(",", " "),
+                    grouped(row[what]),
                     row["toy"],
                     row["cells"],
                     f"{row['relative']:.2f}",
@@ -147,18 +159,40 @@ def devices(result: dict[str, Any]) -> str:
 
 def steps_on_events(result: dict[str, Any]) -> str:
     """Markdown: what a step on events costs beside others, and the memory with more events."""
-    seconds = {name: sorted(times)[len(times) // 2] for name, times in result["seconds"].items()}
-    ratios = {name: ratio["median"] for name, ratio in result["speed_ratio"].items()} | {"events": 1.0}
+    seconds = {name: median(times) for name, times in result["seconds"].items()}
+    reference, ratios = result["setting"]["reference"], result["speed_ratio"]
+    of_others = {name: "{:.3g} to {:.3g}".format(*ratio["quartiles"]) for name, ratio in ratios.items()}
     steps = table(
-        ("step on", "time, relative", "time"),
-        ((name, f"{ratios[name]:.3g}", f"{1e3 * time:.3g} ms") for name, time in seconds.items()),
+        ("step on", f"time, relative to {reference}", "middle half of the runs", "gato-hep / this", "time"),
+        (
+            (
+                name,
+                f"{ratios[name]['median'] if name in ratios else 1.0:.3g}",
+                of_others.get(name, "–"),
+                f"**{seconds[PEER] / time:.3g}**" if PEER in seconds else "–",
+                f"{1e3 * time:.3g} ms",
+            )
+            for name, time in seconds.items()
+        ),
     )
     memory = table(
-        ("events in files", "peak memory, MB"),
-        ((number, f"{size:.0f}") for number, size in result["peak_megabytes"].items()),
+        ("events in files", "peak memory, MB", "before, MB"),
+        (
+            (
+                grouped(own["events"]),
+                f"{own['peak_memory'] / MB:.0f}",
+                f"{own['memory_before'] / MB:.0f}",
+            )
+            for own in result["memory"]
+        ),
         left=0,
     )
     return f"{steps}\n\n{memory}"
+
+
+def grouped(number: int) -> str:
+    """With spaces between thousands."""
+    return f"{number:,}".replace(",", " ")
 
 
 def speeds(result: dict[str, Any]) -> str:
@@ -170,16 +204,11 @@ def speeds(result: dict[str, Any]) -> str:
     return table(("beside", "speed of cortado / it", "middle half of the runs"), lines)
 
 
-def tables(name: str, result: dict[str, Any]) -> dict[str, str]:
-    """The blocks that the result of one program fills, by their names."""
+def blocks(name: str, result: dict[str, Any]) -> dict[str, str]:
+    """The tables that the result of one program fills, by the names of their blocks."""
     match name:
         case "peer":
-            return {
-                "machine": machine(result),
-                "peer": peer(result),
-                "best intervals": best_intervals(result),
-                "stages": stages(result),
-            }
+            return {"peer": peer(result), "best intervals": best_intervals(result), "stages": stages(result)}
         case "scaling":
             return scaling(result)
         case "events":
@@ -188,6 +217,12 @@ def tables(name: str, result: dict[str, Any]) -> dict[str, str]:
             return {"devices": devices(result)}
         case _:
             return {name: speeds(result)}
+
+
+def tables(name: str, result: dict[str, Any]) -> dict[str, str]:
+    """All blocks of one program, each with the machine that it ran on."""
+    found = {block: f"{text}\n\n{machine(result)}" for block, text in blocks(name, result).items()}
+    return found | ({"libraries": libraries(result)} if name == "peer" else {})
 
 
 def main(folder: str) -> None:

@@ -64,6 +64,60 @@ def test_a_job_that_fails_says_why(job):
         job("raise ValueError('no such luck')")
 
 
+@pytest.fixture
+def asked(benchmark_program, tmp_path, monkeypatch):
+    """A function that lets a process wait, in which ``ask`` is what it is to do each time."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "benchmarks"))
+
+    def wait(lines: str, **values: Any) -> Any:
+        script = tmp_path / "script.py"
+        head = "from _processes import each_time_asked, job_of_this_process\njob = job_of_this_process()\n"
+        script.write_text(f"{head}{lines}\neach_time_asked(ask)\n", encoding="utf-8")
+        return benchmark_program("_processes").waiting(sys.executable, script, values)
+
+    return wait
+
+
+def test_a_waiting_process_acts_when_it_is_asked(asked, tmp_path):
+    """Once each time and not before, whatever it prints."""
+    notes = tmp_path / "notes"
+    notes.touch()
+    lines = "def ask():\n    print('done')\n    open(job['notes'], 'a').write('x')"
+    with asked(lines, notes=str(notes)) as once_more:
+        for n in range(4):
+            assert notes.read_text(encoding="utf-8") == n * "x"
+            once_more()
+    assert notes.read_text(encoding="utf-8") == "xxxx"
+
+
+@pytest.mark.parametrize(
+    "lines", ["raise ValueError('no such luck')", "def ask(): raise ValueError('no such luck')"]
+)
+def test_a_waiting_process_that_fails_says_why(asked, lines):
+    with (
+        asked(lines) as once_more,
+        pytest.raises(RuntimeError, match=r"script\.py failed with status 1:\n(.|\n)*no such luck"),
+    ):
+        once_more()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "seconds", "extrapolated"),
+    [([5.0, 2.0, 2.0, 3.0], 14.0 + 6 * 2.0, True), ([5.0, *(9 * [2.0])], 25.0, False)],
+)
+def test_times_of_epochs_that_were_not_made(benchmark_program, epochs, seconds, extrapolated):
+    """Each counts as the median of those after the first; with all of them the time is what was measured."""
+    each = {"seconds": epochs, "cpu_seconds": [2 * t for t in epochs]}
+    report = {"seconds": 2 + sum(epochs), "cpu_seconds": 2 * (2 + sum(epochs)), "per_epoch": each}
+    found = benchmark_program("peer").full_length(report | {"trained": "x"}, 10)
+    assert found == report | {
+        "trained": "x",
+        "seconds": seconds,
+        "cpu_seconds": 2 * seconds,
+        "extrapolated": extrapolated,
+    }
+
+
 def test_stages_add_up_to_the_time_of_a_fit(benchmark_program):
     """Every part is met, and less than half is left over."""
     stages = benchmark_program("_stages")

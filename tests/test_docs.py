@@ -246,11 +246,27 @@ def test_picture_is_there_and_small():
     assert 10_000 < (ROOT / "docs" / "images" / "overview.png").stat().st_size <= 300_000
 
 
+@pytest.mark.parametrize("extrapolated", [False, True])
+def test_times_that_were_extrapolated_are_marked(docs_program, extrapolated):
+    """The time, both ratios, and a note: wherever fewer epochs have an influence."""
+    worth = {"value": 1.0, "min_background": 10.0, "n_categories": 5}
+    row = {"toy": "toy", "n_categories": 5, "training": worth, "test": worth}
+    costs = {"seconds": 300.0, "cpu_seconds": 600.0, "peak_memory": 2e8, "memory_before": 1e8}
+    ratio = dict.fromkeys(costs, 100.0) | {"extrapolated": extrapolated}
+    own = {"program": "cortado", "trained": "1 × 250", "extrapolated": False, "median": costs}
+    peer = {"program": "gato-hep", "trained": "10", "extrapolated": extrapolated, "median": costs}
+    rows = [{**row, **each, "peer_over_this": ratio} for each in (own, peer)]
+    text = docs_program("benchmarks").peer({"rows": rows, "setting": {"epochs_of_the_examples": 250}})
+    assert text.count("≈") == 4 * extrapolated
+    assert "| ≈ **100** | ≈ 100 |" in text or not extrapolated
+
+
 PARTS_OF_BENCHMARKS = {
     "devices": ["--categories", "3", "--cells", "500"],
-    "peer": ["--only", "cortado, one start", "--categories", "3", "--epochs", "60"],  # no other environment
+    "events": ["--only", "events", "cells", "--multiples", "1"],  # as below, without the peer's environment
+    "peer": ["--only", "cortado, one start", "--categories", "3", "--toys", "one score"],
     "scaling": ["--only", "categories", "--categories", "3", "--steps", "20", "--starts", "1"],
-    "significance": ["--only", "three-classes", "--categories", "3"],
+    "significance": ["--only", "three-classes", "--categories", "5"],
 }
 
 
