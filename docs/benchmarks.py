@@ -42,7 +42,7 @@ def libraries(result: dict[str, Any]) -> str:
 def machine(result: dict[str, Any]) -> str:
     """Markdown: where a program ran."""
     facts = {name: result["machine"][name] for name in HARDWARE}
-    return "On {processor}, {cores} cores, {memory}, {system}; load average {load} at its end.".format(
+    return "On {processor}, {cores} cores, {memory}, {system}; load average {load} when it ended.".format(
         **facts
     )
 
