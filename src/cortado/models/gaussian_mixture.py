@@ -14,7 +14,7 @@ from cortado.errors import ConfigError
 from cortado.models.model import LateModel, coordinates, over_processes, tempered
 from cortado.models.ranges import checked_ranges, one_a_coordinate
 from cortado.models.start import Start
-from cortado.models.tensorflow import bijectors, distributions, tf
+from cortado.models.tensorflow import bijectors, distributions, fill_triangular, tf
 
 Floats = npt.NDArray[np.float64]
 
@@ -140,8 +140,9 @@ class GaussianMixture(LateModel):
 
     def _parameters(self) -> tuple[Any, Any, Any]:
         """Logits (K,), means (K, d) and triangular factors of the covariances (K, d, d), standardised."""
-        tril = self._tril.forward(self._value("factors"))
-        damped = self._damping * tril + (1 - self._damping) * tf.linalg.diag(tf.linalg.diag_part(tril))
+        # What `self._tril` gives, without the book that a bijector keeps of every call.
+        raw = fill_triangular(self._value("factors"))
+        damped = tf.linalg.set_diag(self._damping * raw, tf.exp(tf.linalg.diag_part(raw)))
         return self._value("logits"), self._means(), damped
 
     def distribution(self) -> Any:

@@ -28,8 +28,9 @@ with warnings.catch_warnings():
 
 bijectors: Any = tfp.bijectors
 distributions: Any = tfp.distributions
+fill_triangular: Any = tfp.math.fill_triangular
 
-__all__ = ["bijectors", "distributions", "keras", "tf", "traced"]
+__all__ = ["bijectors", "distributions", "fill_triangular", "keras", "tf", "traced"]
 
 
 def traced(function: Callable[..., Any], **options: Any) -> Any:

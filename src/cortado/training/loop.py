@@ -43,8 +43,9 @@ class Trainer:
     ) -> None:
         self._model, self._goal, self._n_together = model, goal, n_together
         self._place = tf.constant(points.place, tf.float64)
-        tables = [t for p in (smooth, points) for t in (p.sumw, p.sumw2, p.count.astype(np.float64))]
-        self._sums = tf.constant(np.concatenate(tables), tf.float64)
+        self._tables = [
+            tf.constant(table, tf.float64) for p in (smooth, points) for table in (p.sumw, p.sumw2, p.count)
+        ]
         self._processes = points.processes
         self._optimizer = optimizer
         self._optimizer.build(model.trainable_variables)
@@ -123,8 +124,9 @@ class Trainer:
 
     def _soft(self, sharpness: Any, strength: Any) -> Any:
         memberships = tf.cast(self._model.memberships(self._place, sharpness), tf.float64)
-        tables = tf.split(self._sums @ memberships, 6)
-        smooth, held = Yields(self._processes, *tables[:3]), Yields(self._processes, *tables[3:])
+        # A product each: TensorFlow leaves out those that the objective does not ask for.
+        sums = [table @ memberships for table in self._tables]
+        smooth, held = Yields(self._processes, *sums[:3]), Yields(self._processes, *sums[3:])
         return self._goal.soft(smooth, strength, held)
 
     def _imitations(self, place: Any, targets: Any) -> Any:
