@@ -1,36 +1,20 @@
 """Cells without the fluctuations of the simulation: smooth shares of the processes in them.
 
 Categories that are trained on cells follow their fluctuations, which other events do not have. The shares of
-the processes vary slowly from cell to cell, and can be had from all events together: a multinomial logistic
-regression on polynomials of the coordinates,
-
-    P(p | u) = exp f_p(u) / Σ_q exp f_q(u),
-
-in which a process counts as many events as it effectively has. The smoothed Σw of a process in a cell is its
-share of the effective events in the cell. Whether polynomials describe the shares is found out from cells
-that were left out: where the neighbours of such cells say more about them, nothing is smoothed.
+the processes vary slowly from cell to cell, and can be had from all events together, by a regression
+(:mod:`cortado.shares`). The smoothed Σw of a process in a cell is its share of the effective events in the
+cell. Whether polynomials describe the shares is found out from cells that were left out: where the neighbours
+of such cells say more about them, nothing is smoothed.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import minimize
 
 from cortado.sample import Points
-
-Floats = npt.NDArray[np.float64]
-
-_DEGREES = (2, 4, 6)
-_MOST_FEATURES = 80
-_LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
-_RIDGE = 1e-6
-_ITERATIONS = 300
-_PRIOR_EVENTS = 2.0  # effective events with the shares of all cells, in a neighbourhood
+from cortado.shares import Shares, best_degree, per_event
 
 
 def smoothed(points: Points, fitted: Points) -> Points:
@@ -38,111 +22,11 @@ def smoothed(points: Points, fitted: Points) -> Points:
 
     Counts stay what they are. The same points, where no polynomial describes the shares.
     """
-    degree = _best_degree(fitted)
+    degree = best_degree(fitted)
     if degree is None:
         return points
-    shares = _Shares(fitted, degree)
-    per_event = _per_event(fitted)
-    events = (points.sumw * per_event[:, None]).sum(axis=0)
-    sumw = shares(points.place) * events / per_event[:, None]
+    events_per_weight = per_event(fitted)[:, None]
+    events = (points.sumw * events_per_weight).sum(axis=0)
+    sumw = Shares(fitted, degree)(points.place) * events / events_per_weight
     ratio = fitted.sumw2.sum(axis=1) / fitted.sumw.sum(axis=1)
     return replace(points, sumw=sumw, sumw2=np.abs(sumw * ratio[:, None]))
-
-
-def _best_degree(points: Points) -> int | None:
-    """The degree with the least deviance in cells that were left out; None if their neighbours do better."""
-    left_out = (points.key.sum(axis=1) % 2).astype(bool)
-    if not left_out.any() or left_out.all() or (points.sumw.sum(axis=1) <= 0).any():
-        return None
-    kept, test = _some(points, ~left_out), _some(points, left_out)
-    if (kept.sumw.sum(axis=1) <= 0).any():
-        return None
-    events = test.sumw * _per_event(points)[:, None]
-    deviance: dict[int | None, float] = {None: _deviance(events, _neighbourhood(points, left_out))}
-    for degree in _DEGREES:
-        if len(_exponents(points.place.shape[1], degree)) <= _MOST_FEATURES:
-            deviance[degree] = _deviance(events, _Shares(kept, degree)(test.place))
-    return min(deviance, key=lambda degree: deviance[degree])
-
-
-def _some(points: Points, chosen: npt.NDArray[np.bool_]) -> Points:
-    return replace(
-        points,
-        place=points.place[chosen],
-        sumw=points.sumw[:, chosen],
-        sumw2=points.sumw2[:, chosen],
-        count=points.count[:, chosen],
-        key=points.key[chosen],
-        mass=points.mass[chosen],
-    )
-
-
-def _per_event(points: Points) -> Floats:
-    """(P,) effective events of each process per unit of Σw."""
-    return points.sumw.sum(axis=1) / np.maximum(points.sumw2.sum(axis=1), 1e-300)
-
-
-def _deviance(events: Floats, shares: Floats) -> float:
-    return float(-(events * np.log(np.maximum(shares, 1e-12))).sum())
-
-
-def _neighbourhood(points: Points, left_out: npt.NDArray[np.bool_]) -> Floats:
-    """(P, m) shares in the cells left out, from the others in the same cell of twice the size."""
-    events = points.sumw * _per_event(points)[:, None]
-    _, group = np.unique(points.key >> 1, axis=0, return_inverse=True)
-    group = group.reshape(-1)
-    overall = events[:, ~left_out].sum(axis=1)
-    known = np.stack([np.bincount(group, np.where(left_out, 0.0, row), group.max() + 1) for row in events])
-    known = np.clip(known, 0.0, None) + _PRIOR_EVENTS * (overall / overall.sum())[:, None]
-    shares: Floats = (known / known.sum(axis=0))[:, group[left_out]]
-    return shares
-
-
-def _exponents(dimensions: int, degree: int) -> list[tuple[int, ...]]:
-    """The coordinates to multiply for each monomial up to a degree."""
-    return [c for n in range(degree + 1) for c in combinations_with_replacement(range(dimensions), n)]
-
-
-class _Shares:
-    """The regression: shares (P, n) of the processes at places (n, d)."""
-
-    def __init__(self, points: Points, degree: int) -> None:
-        events = points.sumw * _per_event(points)[:, None]
-        weight = np.maximum(np.abs(events).sum(axis=0), 1e-300)
-        self._location = np.average(points.place, axis=0, weights=weight)
-        variance = np.average((points.place - self._location) ** 2, axis=0, weights=weight)
-        self._scale = np.where(variance > 0, np.sqrt(variance), 1.0)
-        self._exponents = _exponents(points.place.shape[1], degree)
-        self._coefficients = np.zeros((len(self._exponents), len(events)))
-        monomials = self._monomials(points.place)
-        total = np.abs(events).sum()
-
-        def deviance(flat: Floats) -> tuple[float, Floats]:
-            coefficients = flat.reshape(self._coefficients.shape)
-            logs = _log_shares(monomials @ coefficients)
-            value = -(events.T * logs).sum() / total + _RIDGE * (flat @ flat)
-            expected = np.exp(logs) * events.sum(axis=0)[:, None]
-            gradient = monomials.T @ (expected - events.T) / total
-            return float(value), gradient.ravel() + 2 * _RIDGE * flat
-
-        fit: Any = minimize(
-            deviance,
-            self._coefficients.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _ITERATIONS, "ftol": 1e-10},
-        )
-        self._coefficients = fit.x.reshape(self._coefficients.shape)
-
-    def __call__(self, place: Floats) -> Floats:
-        shares: Floats = np.exp(_log_shares(self._monomials(place) @ self._coefficients)).T
-        return shares
-
-    def _monomials(self, place: Floats) -> Floats:
-        z = np.clip((place - self._location) / self._scale, -_LARGEST, _LARGEST) / 2
-        return np.stack([np.prod(z[:, list(c)], axis=1) for c in self._exponents], axis=1)
-
-
-def _log_shares(logits: Floats) -> Floats:
-    logits = logits - logits.max(axis=1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
