@@ -5,16 +5,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from cortado.categorizer import Categorizer, Training
 from cortado.errors import ConfigError
+from cortado.exact import Limit, Split, best_split, limit_or_none
 from cortado.models import Model
 from cortado.models.tensorflow import keras
 from cortado.objectives import Objective, Overtraining, Yields, as_objective, overtraining
 from cortado.objectives.described import described
-from cortado.report import combination, fit_rows, significance_table, to_text
+from cortado.report import (
+    combination,
+    fit_rows,
+    limit_in_words,
+    reach_in_words,
+    significance_table,
+    to_text,
+)
 from cortado.sample import Points, Sample
 from cortado.training.checkpoint import Checkpoint
 from cortado.training.history import Step
@@ -33,7 +42,8 @@ class FitResult:
 
     ``training`` and ``held_out`` are yields of the hard categories on the cells of these folds, scaled to the
     full luminosity. ``overtraining`` compares the objective on the two; where no fold was held out, both are
-    None. ``history`` is what was found at every evaluation.
+    None. ``history`` is what was found at every evaluation. ``limit`` and ``one_more`` are computed from the
+    ``sample`` when they are first asked for.
     """
 
     categorizer: Categorizer
@@ -42,11 +52,27 @@ class FitResult:
     held_out: Yields | None
     overtraining: Overtraining | None
     history: tuple[Step, ...] = field(repr=False)
+    sample: Sample = field(repr=False)
 
     def __str__(self) -> str:
         rows = fit_rows(self.training, self.held_out, self.objective)
         title = f"{self.categorizer.n_categories} categories"
-        return to_text(significance_table(rows, title, combination(self.objective)))
+        lines = [to_text(significance_table(rows, title, combination(self.objective)))]
+        if self.limit and self.one_more:
+            lines += [limit_in_words(self.limit), reach_in_words(rows[-1], self.limit, self.one_more)]
+        return "\n".join(lines)
+
+    @cached_property
+    def limit(self) -> Limit | None:
+        """What infinitely many categories would give; None for an objective or a sample that has no limit."""
+        return limit_or_none(self.sample, self.objective)
+
+    @cached_property
+    def one_more(self) -> Split | None:
+        """What one more category would add, split off from one of these; None without a limit."""
+        if self.limit is None:
+            return None
+        return best_split(self.sample, self.objective, self.categorizer.rule)
 
 
 def fit(
@@ -177,7 +203,7 @@ def fit(
     compared = overtraining(goal.value, training, held, seed=seed) if held else None
     if compared and compared.is_significant:
         warnings.warn(compared.in_words, OvertrainingWarning, stacklevel=2)
-    return FitResult(categorizer, goal, training, held, compared, tuple(run.history))
+    return FitResult(categorizer, goal, training, held, compared, tuple(run.history), sample)
 
 
 def _held_out_yields(sample: Sample, folds: Sequence[int], categorizer: Categorizer) -> Yields | None:
