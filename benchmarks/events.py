@@ -65,9 +65,9 @@ class Steps:
         from cortado.models import GaussianMixture
         from cortado.models.tensorflow import keras
         from cortado.objectives import as_objective
+        from cortado.shares import shares_of
         from cortado.training.loop import Trainer
         from cortado.training.on_events import EventTrainer, holding
-        from cortado.training.smoothing import shares_of
         from cortado.training.starts import random_start
 
         points = sample.points().coarsened(16_000)

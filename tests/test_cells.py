@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortado import cells as module
-from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Source
+from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Source, distinct
 from cortado.errors import InputError
 
 DIMENSIONS = 2
@@ -259,3 +259,15 @@ def test_a_table_is_not_changed_by_what_is_made_of_it():
     cells.select(lambda s: s.dataset == "a")
     _ = cells + cells
     assert rows(cells) == rows(before)
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(-3, 3), st.integers(-2, 2)), max_size=30),
+    stretch=st.sampled_from([1, 2**20, 2**40]),
+)
+def test_different_rows_are_found_near_and_far(rows, stretch):
+    """Rows that span more than 62 bits have no number each."""
+    address = np.array(rows, np.int64).reshape(-1, 2) * stretch
+    unique, index = distinct(address)
+    np.testing.assert_array_equal(unique, np.unique(address, axis=0))
+    np.testing.assert_array_equal(unique[index], address)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.archive import read_archive, write_archive
-from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source
+from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source, distinct
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError
 from cortado.events import clean, missing_events, refuse_invalid
@@ -54,6 +54,18 @@ class Points:
 
         return Yields(self.processes, sums(self.sumw), sums(self.sumw2), sums(self.count).astype(np.int64))
 
+    def some(self, which: npt.NDArray[Any]) -> Points:
+        """The points that ``which`` says, (n,) booleans or their numbers."""
+        return replace(
+            self,
+            place=self.place[which],
+            sumw=self.sumw[:, which],
+            sumw2=self.sumw2[:, which],
+            count=self.count[:, which],
+            key=self.key[which],
+            mass=self.mass[which],
+        )
+
     def ranges(self, tail: float) -> list[tuple[float, float]]:
         """Per coordinate, (low, high) with at most a fraction ``tail`` of any process on either side."""
         ranges = []
@@ -80,8 +92,7 @@ class Points:
         halved = self.key // 2
         # Cells on either side of 0 never meet by doubling: once nothing else is left, they are put together.
         halved = np.zeros_like(halved) if (halved == self.key).all() else halved
-        key, index = np.unique(halved, axis=0, return_inverse=True)
-        index = index.reshape(-1)
+        key, index = distinct(halved)
 
         def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return np.stack([np.bincount(index, weights=row, minlength=len(key)) for row in table])
@@ -269,8 +280,7 @@ class Sample:
         return self._points(cells, scale)
 
     def _points(self, cells: Cells, scale: float) -> Points:
-        key, index = np.unique(cells.key, axis=0, return_inverse=True)
-        index = index.reshape(-1)
+        key, index = distinct(cells.key)
         n = len(key)
         absolute: Floats = np.bincount(index, weights=cells.sums[:, SUMABSW], minlength=n).astype(np.float64)
         widths = np.array(self.features.widths, np.float64)
