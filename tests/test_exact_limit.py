@@ -16,9 +16,9 @@ from scipy.stats import norm
 
 from cortado import toys
 from cortado.errors import ConfigError
-from cortado.exact import Limit, limit_or_none, unbinned_limit
+from cortado.exact import CellSize, Limit, limit_or_none, unbinned_limit
 from cortado.exact.crossed import doubled_cells
-from cortado.exact.limit import pooled
+from cortado.exact.limit import least_upper, pooled
 from cortado.exact.ratio import Weights, shrunk_ratios
 from cortado.objectives import Asimov, MinBackground, Objective, Yields, squared_significance
 from cortado.objectives.asimov import tangent
@@ -107,9 +107,14 @@ def test_bounds_hold_on_average_and_vary_as_they_say() -> None:
 
 
 def test_more_events_bring_the_bounds_together() -> None:
-    few, many = (unbinned_limit(gaussians(2, 2, n), ONE) for n in (10_000, 300_000))
-    assert many.upper - many.lower < 0.5 * (few.upper - few.lower)
-    assert many.lower_uncertainty < few.lower_uncertainty
+    few = [unbinned_limit(gaussians(seed, 2, 10_000), ONE) for seed in range(1, 7)]
+    many = [unbinned_limit(gaussians(seed, 2, 300_000), ONE) for seed in range(1, 3)]
+
+    def mean(limits: list[Limit], what: Callable[[Limit], float]) -> float:
+        return float(np.mean([what(limit) for limit in limits]))
+
+    assert mean(many, lambda x: x.upper - x.lower) < 0.5 * mean(few, lambda x: x.upper - x.lower)
+    assert mean(many, lambda x: x.lower_uncertainty) < 0.5 * mean(few, lambda x: x.lower_uncertainty)
 
 
 def test_events_of_negative_weight_make_no_other_limit() -> None:
@@ -173,6 +178,34 @@ def test_the_toy_of_the_literature() -> None:
     assert below(limit, 0.676, 2)
     assert above(limit, 0.671, 2)
     assert limit.lower > 0.6
+
+
+def test_cells_that_are_too_large_bound_nothing() -> None:
+    """From 8 million events the lower bound is 1.464; what the largest cells promise is 1.34."""
+    (toy,) = (toy for toy in toys.FAMILY if toy.name == "five classes")
+    arrays = toys.arrays(toy.events(seed=2000, n_signal=6_666, n_background=100_000))
+    limit = unbinned_limit(Sample.from_arrays(arrays, toy.coordinates, names=toy.names), Asimov(toy.signals))
+    assert below(limit, 1.464)
+    assert above(limit, 1.464)
+    assert limit.unresolved <= 0.5
+
+
+def sizes(corrected: list[float], unresolved: float = 0.0) -> list[CellSize]:
+    return [CellSize((2.0**k,), 1, z, 0.01, z, unresolved, 0.5, 0.01) for k, z in enumerate(corrected)]
+
+
+@pytest.mark.parametrize(
+    ("corrected", "upper"),
+    [
+        ([0.7, 0.6, 0.4], 0.8),  # halved, so 0.8 from either
+        ([0.68, 0.65, 0.57, 0.4], 0.71),  # from the smallest: less than half, so that larger cells say more
+        ([0.85, 0.7, 0.5, 0.1], 1.0),  # 0.9 of the largest, but the gain is not halved every time
+        ([0.7], np.inf),
+    ],
+)
+def test_the_least_bound_that_smaller_cells_allow(corrected: list[float], upper: float) -> None:
+    assert least_upper(sizes(corrected))[0] == pytest.approx(upper)
+    assert least_upper(sizes(corrected, unresolved=0.6))[0] == np.inf
 
 
 # What must not change

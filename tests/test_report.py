@@ -102,7 +102,7 @@ def test_what_is_reached_in_words():
     least, most = (f"{100 * row.combined / bound:.1f}" for bound in (0.7, 0.6))
     words = reach_in_words(row, bracket(), Split(0.0123, 0.0045))
     assert words.startswith(f"3 categories reach {least} to {most} % of that (held-out); one more, ")
-    assert "would add 0.0123 ± 0.0045 (" in words
+    assert "would add 0.01230 ± 0.00450 (" in words
     assert f"at most {most} %" in reach_in_words(row, bracket(upper=math.inf), Split(0.0, 0.0))
 
 

@@ -154,7 +154,7 @@ def reach_in_words(row: SchemeRow, limit: Limit, one_more: Split) -> str:
     reached = f"{least} to {most} %" if np.isfinite(limit.upper) else f"at most {most} %"
     return (
         f"{row.n_categories} categories reach {reached} of that ({row.events}); one more, split off from one "
-        f"of them, would add {one_more.gain:.4f} ± {one_more.uncertainty:.4f} (a new training may find more)."
+        f"of them, would add {one_more.gain:.5f} ± {one_more.uncertainty:.5f} (a new training may find more)."
     )
 
 

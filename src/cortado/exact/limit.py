@@ -27,8 +27,9 @@ the ratio varies inside them. How much that is takes an assumption: every furthe
 at most half as much as the one before (a quarter is what smooth densities give, a half what a jump does), so
 that all further ones together gain no more than the last. At each size the larger one of the plug-in value,
 and of the corrected value with the last gain once more, is then an upper bound on average. The least of them
-is quoted, among those that no corrected value of smaller cells exceeds, as the assumption would be wrong
-there, and that are not below the lower bound by more than their standard deviation.
+is quoted, among those where no corrected value of smaller cells exceeds what the assumption allows after as
+many halvings, where cells of the size itself hold at least half of the squared significance, and that are
+not below the lower bound by more than their standard deviation.
 
 **Several signals** have bounds on Z² each, which the objective combines. It must not fall with any Z. Where
 it is concave in the Z², as every combination with a name, the lower bound holds on average (Jensen's
@@ -58,6 +59,8 @@ Integers = npt.NDArray[np.int64]
 
 # Effective background events below which a cell does not stand alone in the plug-in value.
 _LEAST_EVENTS = 4.0
+# Share of the squared significance, above which cells put together hide how the ratio varies.
+_MOST_UNRESOLVED = 0.5
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class Limit:
         Likewise from above; infinite where no size of the cells gives one.
     unresolved
         The share of the squared significance where simulated background is too rare to say how the
-        ratio of signal to background varies. If it is not small, the upper bound may be too low.
+        ratio of signal to background varies, in cells of the size that the upper bound comes from. If it is
+        not small, that bound may be too low; above a half there is none.
     sizes
         The numbers behind it, from the smallest cells to one.
     """
@@ -171,7 +175,7 @@ def unbinned_limit(
         for k, cell in enumerate(doubled)
     )
     smallest = sizes[0]
-    upper, at = _least_upper(sizes)
+    upper, at = least_upper(sizes)
     return Limit(
         lower=smallest.cross_fitted,
         lower_uncertainty=smallest.cross_fitted_uncertainty,
@@ -190,14 +194,17 @@ def limit_or_none(sample: Sample, objective: Objective | Callable[[Yields], Any]
         return None
 
 
-def _least_upper(sizes: Sequence[CellSize]) -> tuple[float, CellSize]:
+def least_upper(sizes: Sequence[CellSize]) -> tuple[float, CellSize]:
     """The least upper bound and the size that it comes from; infinity and the smallest, if there is none."""
     bounds = []
     for k, (size, larger) in enumerate(pairwise(sizes)):
         gain = max(size.corrected - larger.corrected, 0.0)
+        # What the assumption allows after 0, 1, … further halvings.
+        allowed = [max(size.plug_in, size.corrected + (1 - 0.5**m) * gain) for m in range(k + 1)]
+        obeyed = all(finer.corrected <= most for finer, most in zip(sizes[k::-1], allowed, strict=True))
         bound = max(size.plug_in, size.corrected + gain)
-        obeyed = max(finer.corrected for finer in sizes[: k + 1]) <= bound
-        if obeyed and bound + size.plug_in_uncertainty >= sizes[0].cross_fitted:
+        resolved = size.unresolved <= _MOST_UNRESOLVED
+        if obeyed and resolved and bound + size.plug_in_uncertainty >= sizes[0].cross_fitted:
             bounds.append((bound, size))
     return min(bounds, key=lambda bound: bound[0], default=(np.inf, sizes[0]))
 
