@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from cortado.categorizer import Categorizer, TableRule
 from cortado.categorizer.rules import GaussianMixtureRule, GridRule, MaxAffineRule
 from cortado.coordinates import Linear
 from cortado.errors import ConfigError, InputError
+from cortado.exact.grid import grid_boundaries
 from cortado.models import GaussianMixture, MaxAffine, Model, SigmoidCuts, Start
 from cortado.models.tensorflow import keras, tf
 from cortado.objectives import (
@@ -452,6 +453,56 @@ def test_variables_are_told_apart_without_names() -> None:
     assert model.state == changed
 
 
+# Units
+
+FAR = 1e5
+
+
+def resonance(far: bool, coordinates: str = "identity") -> Points:
+    """Cells of a score and a mass, over a background of which one event may have a mass of ``FAR``."""
+    rng = np.random.default_rng(1)
+    n = 20_000
+    signal = np.column_stack([rng.normal(1, 1, n // 4), rng.normal(900, 60, n // 4)])
+    background = np.column_stack([rng.normal(-1, 1, n), 200 + rng.exponential(400, n)])
+    background[0, 1] = FAR if far else 500.0
+    arrays = {"signal": (signal, np.full(len(signal), 0.01)), "background": (background, np.full(n, 0.3))}
+    groups = [
+        {"kind": "identity", "features": ("score",), "width": (0.05,)},
+        {"kind": "identity", "features": ("mass",), "width": (10.0,)}
+        if coordinates == "identity"
+        else {"kind": "linear", "features": ("mass",), "range": (300.0, 1500.0)},
+    ]
+    return Sample.from_arrays(arrays, groups, names=("score", "mass"), n_folds=1).points()
+
+
+def start_at(points: Points, k: int) -> Start:
+    """A start from four regions, the same however far one event is."""
+    score, mass = points.place.T
+    category = 2 * (score > 0) + (mass > 800)
+    objective = Asimov("signal") + MinBackground(20.0)
+    importance = points.mass / points.mass.sum()
+    return Start(points, category, k, importance, points, objective, np.random.default_rng(2))
+
+
+@pytest.mark.parametrize("make", [GaussianMixture, MaxAffine, lambda _: SigmoidCuts((2, 2))])
+def test_one_far_event_does_not_change_where_a_model_begins(make: Callable[[int], Model]) -> None:
+    u = resonance(False).place
+    found = []
+    for far in (False, True):
+        model = make(4)
+        model.initialise(start_at(resonance(far), 4))
+        found.append(soft(model, u))
+        assert model.categories(np.array([[0.0, FAR]])).shape == (1,)
+    np.testing.assert_allclose(found[1], found[0], atol=0.02)
+
+
+def test_a_range_declared_with_a_coordinate_is_that_of_the_cuts() -> None:
+    model = SigmoidCuts((2, 3))
+    model.initialise(start_at(resonance(True, "linear"), 6))
+    assert (model.state["low"][1], model.state["high"][1]) == (300.0, 1500.0)
+    assert model.state["low"][0] < -3 < 3 < model.state["high"][0]
+
+
 # Gaussian mixtures
 
 MIXTURES = tuple(name for name in OURS if isinstance(CASES[name].make(), GaussianMixture))
@@ -583,6 +634,14 @@ def _ranges_in(unit: float) -> list[tuple[float, float]]:
     return [*RANGES[:2], (MASS_RANGE[0] * unit, MASS_RANGE[1] * unit)]
 
 
+def _with_mass_in(points: Points, unit: float) -> Points:
+    scores, mass = points.features.coordinates
+    assert isinstance(mass, Linear)
+    mass = mass.model_copy(update={"range": (mass.range[0] * unit, mass.range[1] * unit)})
+    features = points.features.model_copy(update={"coordinates": (scores, mass)})
+    return replace(points, features=features, place=points.place * [1.0, 1.0, unit])
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -689,6 +748,33 @@ def test_a_bin_that_vanished_keeps_its_number() -> None:
     assert model.parameters().n_categories == 4
 
 
+def best_of_all_grids(cells: Data, bins: tuple[int, int], n: int) -> float:
+    """The largest objective of grids whose boundaries are among n quantiles, all of which are tried."""
+    u = cells.few.place
+    edges = [np.quantile(column, np.linspace(0, 1, n + 2)[1:-1]) for column in u.T]
+    values = []
+    for chosen in product(*(combinations(e, b - 1) for e, b in zip(edges, bins, strict=True))):
+        rule = GridRule(edges=tuple(chosen))
+        yields = cells.few.yields(rule.assign(u), rule.n_categories)
+        if not cells.objective.shortfall(yields).any():
+            values.append(cells.objective.value(yields))
+    return max(values)
+
+
+@pytest.mark.parametrize("bins", [(2, 2), (2, 3)])
+def test_the_search_for_boundaries_finds_what_trying_all_does(bins: tuple[int, int]) -> None:
+    cells = data("two log-ratios")
+    whole = [(-np.inf, np.inf)] * 2
+    edges = grid_boundaries(cells.few, cells.objective, bins, whole, np.random.default_rng(0))
+    rule = GridRule(edges=tuple(tuple(e.tolist()) for e in edges))
+    yields = cells.few.yields(rule.assign(cells.few.place), rule.n_categories)
+    kept = cells.objective.shortfall(yields) == 0
+    found = cells.objective.value(
+        Yields(yields.processes, yields.sumw[:, kept], yields.sumw2[:, kept], yields.count[:, kept])
+    )
+    assert found > 0.99 * best_of_all_grids(cells, bins, 12)
+
+
 # Largest affine functions
 
 
@@ -743,6 +829,13 @@ BAD_ARGUMENTS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "no bins": (lambda: SigmoidCuts(()), ("bins", "()")),
     "zero bins": (lambda: SigmoidCuts((3, 0)), ("bins", "(3, 0)")),
     "half a bin": (lambda: SigmoidCuts((2.5, 2)), ("bins", "integers", "2.5")),  # type: ignore[arg-type]
+    "half a component": (lambda: GaussianMixture(2.5), ("n_categories", "integer", "2.5")),  # type: ignore[arg-type]
+    "several components": (lambda: GaussianMixture([2, 3]), ("n_categories", "integer", "[2, 3]")),  # type: ignore[arg-type]
+    "components in words": (lambda: GaussianMixture("3"), ("n_categories", "integer", "'3'")),  # type: ignore[arg-type]
+    "damping in words": (lambda: GaussianMixture(2, damping="x"), ("damping", "number", "'x'")),  # type: ignore[arg-type]
+    "means as a number": (lambda: GaussianMixture(2, means=5), ("means", "ranges", "5")),  # type: ignore[arg-type]
+    "means in words": (lambda: GaussianMixture(2, means=[("a", "b")]), ("means", "ranges", "'a'")),  # type: ignore[list-item]
+    "steepness in words": (lambda: SigmoidCuts(2, steepness="a"), ("steepness", "numbers", "'a'")),  # type: ignore[arg-type]
     "negative damping": (lambda: GaussianMixture(2, damping=-0.1), ("damping", "from 0 to 1", "-0.1")),
     "too much damping": (lambda: GaussianMixture(2, damping=1.5), ("damping", "from 0 to 1", "1.5")),
     "damping by nothing": (lambda: GaussianMixture(2, damping=float("nan")), ("damping", "nan")),
@@ -780,6 +873,34 @@ def test_bad_arguments_are_named(bad: str) -> None:
 def test_arguments_that_do_not_match_the_coordinates_are_named(model: Model, argument: str) -> None:
     with pytest.raises(ConfigError, match=rf"{argument} must have one entry for each of the 2 coordinates"):
         model.initialise(start_for(model, "two log-ratios"))
+
+
+def test_the_simplex_is_for_scores_as_they_stand() -> None:
+    model = GaussianMixture(3, means="simplex")
+    with pytest.raises(ConfigError, match=r"means can be on the 'simplex' only where .* identity, got .*log"):
+        model.initialise(start_for(model, "two log-ratios"))
+
+
+def test_ranges_without_events_are_refused() -> None:
+    for far in ((1e3, 2e3), (-2e3, -1e3)):
+        model = SigmoidCuts((2, 2), ranges=[(-5.0, 5.0), far])
+        with pytest.raises(
+            ConfigError, match=r"ranges must be where events are, from -.* to .* in log\(.*got"
+        ):
+            model.initialise(start_for(model, "two log-ratios"))
+
+
+@pytest.mark.parametrize("discriminant", [-1, 2, 5])
+def test_boundaries_of_no_discriminant_are_refused(discriminant: int) -> None:
+    with pytest.raises(ConfigError, match=f"discriminant must be from 0 to 1, .*got {discriminant}"):
+        cuts("grid").boundaries(discriminant)
+
+
+def test_numbers_may_be_those_of_numpy(tmp_path: Path) -> None:
+    model = GaussianMixture(np.int64(3), damping=np.float64(0.5))  # type: ignore[arg-type]
+    model.restore(begun("damped mixture").state)
+    model.save(tmp_path / "model.json")
+    assert GaussianMixture.load(tmp_path / "model.json").configuration == model.configuration
 
 
 @every_model_of_ours

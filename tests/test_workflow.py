@@ -87,7 +87,7 @@ class Recorder(Display):
     @contextlib.contextmanager
     def fitting(self, n_categories):
         def progress(done, total, best):
-            assert 0 < done <= total
+            assert 0 <= done <= total
             assert best is None or best > 0
             if n_categories == self.stop_in_fit:
                 raise KeyboardInterrupt
@@ -303,10 +303,8 @@ class TestOneNumberOfCategories:
 
 @pytest.mark.usefixtures("without_figures")
 class TestOtherModelsAndObjectives:
-    @pytest.mark.parametrize(
-        ("model", "kind", "n"), [("sigmoid_cuts", "grid", 4), ("max_affine", "max_affine", 3)]
-    )
-    def test_the_job_does_what_its_configuration_says(self, tmp_path, toy_folder, toy_config, model, kind, n):
+    @pytest.mark.parametrize(("model", "kind"), [("sigmoid_cuts", "grid"), ("max_affine", "max_affine")])
+    def test_the_job_does_what_its_configuration_says(self, tmp_path, toy_folder, toy_config, model, kind):
         content = toy_config(
             categories=5,
             combine="sum",
@@ -319,7 +317,7 @@ class TestOtherModelsAndObjectives:
         (result,) = read(tmp_path / "out")["results"]
         categorizer = ct.Categorizer.load(tmp_path / "out" / "categorizer.json")
         assert categorizer.rule.kind == kind
-        assert result["n_categories"] == categorizer.n_categories >= n
+        assert result["n_categories"] == categorizer.n_categories >= 3
         with uproot.open(tmp_path / "out" / "templates.root") as file:
             yields = {name: file[f"SR/{name}"].values() for name in toys.PROCESSES}
         background = sum(yields[name] for name in toys.BACKGROUNDS)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.categorizer.rules import GaussianMixtureRule
+from cortado.coordinates import Features, Identity
 from cortado.errors import ConfigError
 from cortado.models.model import LateModel, coordinates, over_processes, tempered
 from cortado.models.ranges import checked_ranges, one_a_coordinate
@@ -50,8 +51,8 @@ class GaussianMixture(LateModel):
         super().__init__(n_categories)
         if isinstance(means, str) and means != "simplex":
             raise ConfigError(f"means must be None, 'simplex' or one range a coordinate, got {means!r}")
-        if not 0 <= damping <= 1:
-            raise ConfigError(f"damping must be from 0 to 1, got {damping}")
+        if np.ndim(damping) or np.asarray(damping).dtype.kind not in "iuf" or not 0 <= damping <= 1:
+            raise ConfigError(f"damping must be a number from 0 to 1, got {damping!r}")
         self._bounds = means if means is None or isinstance(means, str) else checked_ranges("means", means)
         self._damping = float(damping)
         self._tril = bijectors.FillScaleTriL(diag_bijector=bijectors.Exp(), diag_shift=None)
@@ -74,6 +75,7 @@ class GaussianMixture(LateModel):
 
     def initialise(self, start: Start) -> bool:
         """Components with the mean and covariance of the categories' points, by importance."""
+        self._check_simplex(start.points.features)
         location, scale = self._location_and_scale(start)
         z = (start.place - location) / scale
         means, factors = [], []
@@ -93,6 +95,13 @@ class GaussianMixture(LateModel):
         }
         self.restore(state)
         return True
+
+    def _check_simplex(self, features: Features) -> None:
+        if self._bounds == "simplex" and not all(isinstance(g, Identity) for g in features.coordinates):
+            raise ConfigError(
+                "means can be on the 'simplex' only where all coordinates are identity, got the coordinates "
+                f"{list(features.labels)}"
+            )
 
     def _location_and_scale(self, start: Start) -> tuple[Floats, Floats]:
         if not isinstance(self._bounds, tuple):

@@ -44,9 +44,9 @@ class Model:
         return model
 
     def __init__(self, n_categories: int) -> None:
-        if n_categories < 2:
-            raise ConfigError(f"n_categories must be at least 2, got {n_categories}")
-        self.n_categories = n_categories
+        if np.ndim(n_categories) or np.asarray(n_categories).dtype.kind not in "iu" or n_categories < 2:
+            raise ConfigError(f"n_categories must be an integer, at least 2, got {n_categories!r}")
+        self.n_categories = int(n_categories)
 
     def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
         """(n, K) memberships at coordinates u (n, d), float64, rows sum to 1.

@@ -36,7 +36,8 @@ class SigmoidCuts(LateModel):
     bins
         Number ≥ 1 of bins, for each discriminant (coordinate), one of them at least 2.
     ranges
-        (low, high) for each discriminant, between which boundaries lie; by default where the events are.
+        (low, high) for each discriminant, between which boundaries lie; by default the range declared with a
+        ``Linear`` coordinate, or where all but 0.1 % of the events of any process are on either side.
     steepness
         A number > 0, or one for each discriminant: how steep the sigmoids are, in units of the mean bin.
     """
@@ -57,14 +58,12 @@ class SigmoidCuts(LateModel):
         super().__init__(int(np.prod(self._bins)))
         self._ranges = None if ranges is None else checked_ranges("ranges", ranges)
         d = len(self._bins)
-        steep = np.full(d, steepness) if np.ndim(steepness) == 0 else np.array(steepness, np.float64)
+        steep = _checked_steepness(steepness, d)
         for name, values in (("steepness", steep), ("ranges", self._ranges)):
             if values is not None and len(values) != d:
                 raise ConfigError(
                     f"{name} must have one entry for each of {d} discriminants, got {len(values)}"
                 )
-        if not np.all((steep > 0) & np.isfinite(steep)):
-            raise ConfigError(f"steepness must be finite numbers > 0, got {steep.tolist()}")
         self._steepness = tuple(steep.tolist())
 
     @property
@@ -116,7 +115,15 @@ class SigmoidCuts(LateModel):
         return self._ranges
 
     def boundaries(self, discriminant: int = 0) -> Floats:
-        """(bins − 1,) boundaries along a discriminant, in increasing order."""
+        """(bins − 1,) boundaries along a discriminant, in increasing order.
+
+        Raises ``ConfigError`` if there is no discriminant of that number, from 0 on.
+        """
+        if discriminant not in range(len(self._bins)):
+            raise ConfigError(
+                f"discriminant must be from 0 to {len(self._bins) - 1}, one of those with bins, "
+                f"got {discriminant!r}"
+            )
         return np.asarray(self._edges(discriminant))
 
     def _edges(self, j: int) -> Any:
@@ -157,6 +164,17 @@ class SigmoidCuts(LateModel):
         # Boundaries that have become one leave a bin between them empty: it goes.
         edges = [np.unique(self.boundaries(j)) for j in range(len(self._bins))]
         return GridRule(edges=tuple(tuple(e.tolist()) for e in edges))
+
+
+def _checked_steepness(steepness: float | Sequence[float], d: int) -> Floats:
+    """(d or other number of entries,) steepnesses, from one for all or from one for each."""
+    try:
+        given = np.asarray(steepness, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"steepness must be finite numbers > 0, got {steepness!r}") from error
+    if given.ndim > 1 or not np.all((given > 0) & np.isfinite(given)):
+        raise ConfigError(f"steepness must be finite numbers > 0, got {given.tolist()}")
+    return given if given.ndim else np.full(d, given)
 
 
 def _between(start: Start) -> Floats:
