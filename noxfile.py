@@ -5,6 +5,7 @@ Arguments after ``--`` go to the program that a task runs: ``nox -s tests -- -k 
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -107,10 +108,16 @@ def figures(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def benchmark(session: nox.Session) -> None:
-    """Run every script in benchmarks/, with JSON files in build/benchmarks; arguments go to each of them."""
+    """Run the scripts in benchmarks/, with JSON files in build/benchmarks.
+
+    Names before all other arguments select some of them; what comes after goes to each.
+    """
     session.install("-e", ".")
-    for script in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
-        session.run("python", str(script), "--output", str(BUILD / "benchmarks"), *session.posargs)
+    scripts = {script.stem: script for script in sorted((ROOT / "benchmarks").glob("[!_]*.py"))}
+    names = list(itertools.takewhile(scripts.__contains__, session.posargs))
+    for name in names or scripts:
+        output = ["--output", str(BUILD / "benchmarks")]
+        session.run("python", str(scripts[name]), *output, *session.posargs[len(names) :])
 
 
 @nox.session(default=False, reuse_venv=False)

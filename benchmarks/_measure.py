@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-_LIBRARIES = ("cortado-hep", "numpy", "awkward", "uproot", "boost-histogram", "coffea")
+_LIBRARIES = ("cortado-hep", "numpy", "tensorflow", "keras", "awkward", "uproot", "boost-histogram", "coffea")
 
 
 def options(
@@ -74,6 +74,10 @@ def finish(output: Path | None, name: str, setting: Mapping[str, Any], result: M
     """Print the machine and write everything to ``<output>/<name>.json`` if there is such a folder to be."""
     machine = {
         "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        # More than the cores that a benchmark uses: others were at work.
+        "load": round(os.getloadavg()[1], 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{library: version(library) for library in _LIBRARIES},

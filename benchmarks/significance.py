@@ -18,14 +18,12 @@ from typing import Any
 
 import numpy as np
 from _measure import finish
+from _toy import FLOOR, TEST_SEED, objective_of, yields_of
 
 import cortado as ct
 from cortado import toys
 from cortado.exact import hard_partition
-from cortado.objectives import Objective, Yields
 
-FLOOR = 10.0
-TEST_SEED = 1000
 TEST_CELLS = (2000, 6000, 16_000)  # at most; for the family the second alone
 
 
@@ -37,30 +35,19 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000, help="background events to train on")
     parser.add_argument("--categories", type=int, nargs="+", default=[5, 10, 20], help="of three classes")
     parser.add_argument("--only", choices=("three-classes", "family"), help="one of the two parts alone")
+    parser.add_argument("--steps", type=int, help="gradient steps from each start, if not the default")
     options = parser.parse_args()
+    settings = {"steps": options.steps} if options.steps else {}
     result: dict[str, Any] = {}
     if options.only != "family":
-        result["three_classes"] = three_classes(options.repetitions, options.events, options.categories)
+        result["three_classes"] = three_classes(
+            options.repetitions, options.events, options.categories, settings
+        )
     if options.only != "three-classes":
-        result["family"] = [of_family(toy, options.events // 2) for toy in toys.FAMILY]
+        result["family"] = [of_family(toy, options.events // 2, settings) for toy in toys.FAMILY]
     setting = {"events": options.events, "floor": FLOOR, "test_seed": TEST_SEED, "test_cells": TEST_CELLS}
+    setting |= settings
     finish(options.output, "significance", setting, result)
-
-
-def objective_of(toy: toys.Toy) -> Objective:
-    """Geometric mean over the signals, with the floors that a job has by default."""
-    return ct.Asimov(toy.signals) + ct.MinBackground(FLOOR) + ct.MinEffectiveEvents(10.0)
-
-
-def yields_of(events: dict[str, toys.ToyEvents], categorizer: ct.Categorizer) -> Yields:
-    """Yields of whole events, in float64."""
-    category = {name: categorizer(part.scores) for name, part in events.items()}
-    n = categorizer.n_categories
-    sums = [
-        np.stack([np.bincount(category[p], part.weight**power, n) for p, part in events.items()])
-        for power in (1, 2, 0)
-    ]
-    return Yields(tuple(events), sums[0], sums[1], sums[2])
 
 
 def sample_of(toy: toys.Toy, events: dict[str, toys.ToyEvents]) -> ct.Sample:
@@ -68,16 +55,20 @@ def sample_of(toy: toys.Toy, events: dict[str, toys.ToyEvents]) -> ct.Sample:
     return ct.Sample.from_arrays(toys.arrays(events), toy.coordinates, names=toy.names, n_folds=1)
 
 
-def trained(toy: toys.Toy, sample: ct.Sample, n_categories: int) -> tuple[ct.Categorizer, float]:
+def trained(
+    toy: toys.Toy, sample: ct.Sample, n_categories: int, settings: dict[str, int]
+) -> tuple[ct.Categorizer, float]:
     """Learned categories, with the seconds that the fit took."""
     began = time.perf_counter()
-    result = ct.fit(ct.GaussianMixture(n_categories), sample, objective_of(toy), seed=1)
+    result = ct.fit(ct.GaussianMixture(n_categories), sample, objective_of(toy), seed=1, **settings)
     return result.categorizer, time.perf_counter() - began
 
 
 def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEvents]) -> dict[str, Any]:
     """The objective without floors, the smallest background and the number of categories."""
-    yields = yields_of(events, categorizer)
+    category = {name: categorizer(part.scores) for name, part in events.items()}
+    weight = {name: part.weight for name, part in events.items()}
+    yields = yields_of(weight, category, categorizer.n_categories)
     return {
         "value": objective_of(toy).value(yields),
         "min_background": float(yields.total(toy.backgrounds).min()),
@@ -85,7 +76,9 @@ def row(toy: toys.Toy, categorizer: ct.Categorizer, events: dict[str, toys.ToyEv
     }
 
 
-def three_classes(trainings: int, n_events: int, categories: list[int]) -> list[dict[str, Any]]:
+def three_classes(
+    trainings: int, n_events: int, categories: list[int], settings: dict[str, int]
+) -> list[dict[str, Any]]:
     """Every number of categories of the literature, on one test sample."""
     toy = toys.THREE_CLASS
     test = toy.events(TEST_SEED, n_events // 2, 4 * n_events)
@@ -96,7 +89,7 @@ def three_classes(trainings: int, n_events: int, categories: list[int]) -> list[
         runs = []
         for seed in range(1, trainings + 1):
             events = toy.events(seed, n_events // 10, n_events)
-            categorizer, seconds = trained(toy, sample_of(toy, events), k)
+            categorizer, seconds = trained(toy, sample_of(toy, events), k, settings)
             parts = {"training": row(toy, categorizer, events), "test": row(toy, categorizer, test)}
             runs.append({**parts, "seconds": seconds})
             print(k, seed, parts, f"{seconds:.1f} s", flush=True)
@@ -105,7 +98,7 @@ def three_classes(trainings: int, n_events: int, categories: list[int]) -> list[
             {
                 "n_categories": k,
                 "argmax": argmax and row(toy, argmax, test),
-                "learned_on_test": row(toy, trained(toy, test_sample, k)[0], test),
+                "learned_on_test": row(toy, trained(toy, test_sample, k, settings)[0], test),
                 "best_on_test": [
                     {"cells": len(coarse.place), "value": hard_partition(coarse, objective_of(toy), k).value}
                     for coarse in map(cells.coarsened, TEST_CELLS)
@@ -121,12 +114,14 @@ def three_classes(trainings: int, n_events: int, categories: list[int]) -> list[
     return rows
 
 
-def of_family(toy: toys.Toy, n_events: int, n_categories: int = 8) -> dict[str, Any]:
+def of_family(
+    toy: toys.Toy, n_events: int, settings: dict[str, int], n_categories: int = 8
+) -> dict[str, Any]:
     """One toy of the family: learned categories and the usual ones, on independent events."""
     events = toy.events(1, n_events // 5, n_events)
     test = toy.events(TEST_SEED, 2 * n_events // 5, 4 * n_events)
     sample = sample_of(toy, events)
-    categorizer, seconds = trained(toy, sample, n_categories)
+    categorizer, seconds = trained(toy, sample, n_categories, settings)
     points = sample.points()
     ranges = dict(zip(sample.features.labels, points.ranges(0.05), strict=True))
     equidistant = ct.categorizer.equidistant(sample.features, n_categories, ranges)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import uproot
@@ -98,6 +99,7 @@ def execute(page: Path) -> dict[str, Any]:
             exec(compile(code, source, "exec"), module.__dict__)
     finally:
         del sys.modules[module.__name__]
+        plt.close("all")
     return module.__dict__
 
 
@@ -246,13 +248,43 @@ def test_picture_is_there_and_small():
     assert 10_000 < (ROOT / "docs" / "images" / "overview.png").stat().st_size <= 300_000
 
 
+@pytest.mark.parametrize("extrapolated", [False, True])
+def test_times_that_were_extrapolated_are_marked(docs_program, extrapolated):
+    """The time, both ratios, and a note: wherever fewer epochs have an influence."""
+    worth = {"value": 1.0, "min_background": 10.0, "n_categories": 5}
+    row = {"toy": "toy", "n_categories": 5, "training": worth, "test": worth}
+    costs = {"seconds": 300.0, "cpu_seconds": 600.0, "peak_memory": 2e8, "memory_before": 1e8}
+    ratio = dict.fromkeys(costs, 100.0) | {"extrapolated": extrapolated}
+    own = {"program": "cortado", "trained": "1 × 250", "extrapolated": False, "median": costs}
+    peer = {"program": "gato-hep", "trained": "10", "extrapolated": extrapolated, "median": costs}
+    rows = [{**row, **each, "peer_over_this": ratio} for each in (own, peer)]
+    text = docs_program("benchmarks").peer({"rows": rows, "setting": {"epochs_of_the_examples": 250}})
+    assert text.count("≈") == 4 * extrapolated
+    assert "| ≈ **100** | ≈ 100 |" in text or not extrapolated
+
+
+PARTS_OF_BENCHMARKS = {
+    "devices": ["--categories", "3", "--cells", "500"],
+    "events": ["--only", "events", "cells", "--multiples", "1"],  # as below, without the peer's environment
+    "peer": ["--only", "cortado, one start", "--categories", "3", "--toys", "one score"],
+    "scaling": ["--only", "categories", "--categories", "3", "--steps", "20", "--starts", "1"],
+    "significance": ["--only", "three-classes", "--categories", "5", "--steps", "60"],
+}
+
+
 @pytest.mark.parametrize("program", sorted((ROOT / "benchmarks").glob("[!_]*.py")), ids=lambda p: p.stem)
-def test_benchmarks_run(program, tmp_path):
+def test_benchmarks_run(program, tmp_path, docs_program):
     """On few events: that they run and say what they compared, not how fast anything is."""
     few = ["--events", "5000", "--repetitions", "1", "--output", str(tmp_path)]
-    part = ["--only", "three-classes", "--categories", "5"] if program.stem == "significance" else []
+    part = PARTS_OF_BENCHMARKS.get(program.stem, [])
     subprocess.run([sys.executable, str(program), *few, *part], check=True, capture_output=True, timeout=300)
     result = json.loads((tmp_path / f"{program.stem}.json").read_text(encoding="utf-8"))
     assert result["benchmark"] == program.stem
     assert result["setting"]["events"] == 5000
     assert all(ratio["median"] > 0 for ratio in result.get("speed_ratio", {}).values())
+    if program.stem != "significance":  # whose page is not that of the times
+        page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+        tables = docs_program("benchmarks").tables(program.stem, result)
+        assert tables
+        for name, text in tables.items():
+            assert docs_program("marked").replaced(page, name, text) != page
