@@ -17,7 +17,7 @@ PARTS = {
     "compression": ["cortado.sample:Sample.from_arrays"],
     "points of the folds": ["cortado.sample:Sample.points"],
     "coarser cells": ["cortado.sample:Points.coarsened"],
-    "smoothing": ["cortado.training.smoothing:Shares.smoothed", "cortado.training.fit:shares_of"],
+    "smoothing": ["cortado.shares:Shares.smoothed", "cortado.training.fit:shares_of"],
     "partitions": ["cortado.training.starts:partition_start", "cortado.training.starts:_exact_start"],
     "imitation": ["cortado.training.loop:Trainer.begin"],
     "steps": ["cortado.training.loop:Trainer.run"],

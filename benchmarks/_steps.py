@@ -13,9 +13,9 @@ from cortado import toys
 from cortado.models import Start
 from cortado.models.tensorflow import keras
 from cortado.sample import Points
+from cortado.shares import shares_of
 from cortado.training import loop
 from cortado.training.on_events import EventTrainer, holding
-from cortado.training.smoothing import shares_of
 from cortado.training.starts import random_start
 
 _DEFAULTS = {name: value.default for name, value in inspect.signature(ct.fit).parameters.items()}

@@ -32,7 +32,7 @@ from _toy import EPOCHS, dimensions_of, write_events
 import cortado as ct
 from cortado import toys
 from cortado.columnar import EventCollector
-from cortado.training.smoothing import shares_of
+from cortado.shares import shares_of
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build"

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import uproot
@@ -98,6 +99,7 @@ def execute(page: Path) -> dict[str, Any]:
             exec(compile(code, source, "exec"), module.__dict__)
     finally:
         del sys.modules[module.__name__]
+        plt.close("all")
     return module.__dict__
 
 

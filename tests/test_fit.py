@@ -13,7 +13,7 @@ import cortado as ct
 from cortado import toys
 from cortado.categorizer.rules import GaussianMixtureRule, GridRule, MaxAffineRule
 from cortado.cells import Cells
-from cortado.exact import optimal_boundaries
+from cortado.exact import best_split, optimal_boundaries, unbinned_limit
 from cortado.folds import fold_of
 from cortado.models import GaussianMixture, MaxAffine, Model, SigmoidCuts
 from cortado.objectives import (
@@ -117,6 +117,14 @@ def test_the_result_holds_what_its_categorizer_does(large: Sample, result: ct.Fi
     assert (record.signals, record.processes) == (toys.SIGNALS, large.processes)
     assert (record.folds, record.n_folds, record.seed) == ((0,), 2, 1)
     assert str(result).startswith(f"{result.categorizer.n_categories} categories")
+
+
+def test_the_result_says_what_it_reaches_of_the_limit(large: Sample, result: ct.FitResult) -> None:
+    assert result.limit == unbinned_limit(large, OBJECTIVE)
+    assert result.one_more == best_split(large, OBJECTIVE, result.categorizer.rule)
+    assert result.held_out is not None
+    least, most = (100 * f for f in result.limit.fraction(OBJECTIVE.value(result.held_out)))
+    assert f"reach {least:.1f} to {most:.1f} % of that (held-out cells)" in str(result)
 
 
 @pytest.mark.parametrize("initialisation", ["partition", "random"])
@@ -285,6 +293,9 @@ def test_a_plain_function_is_an_objective(sample: Sample) -> None:
     trained = fit(GaussianMixture(3), sample, purity, **QUICK)
     assert trained.categorizer.n_categories >= 2
     assert trained.objective.value(trained.training) == purity(trained.training)
+    assert trained.limit is None
+    assert trained.one_more is None
+    assert "categories reach" not in str(trained)
 
 
 def test_factors_for_categories_keep_their_order_and_number(line: Sample) -> None:

@@ -22,8 +22,9 @@ from matplotlib.figure import Figure
 from cortado.categorizer import Categorizer, GaussianMixtureRule, GridRule
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError, OutputError
-from cortado.figures import figure_style, write_figures
-from cortado.plotting import category_map, ratio, significance, stack
+from cortado.exact import Limit
+from cortado.figures import figure_style, write_curve, write_figures
+from cortado.plotting import category_map, ratio, significance, significance_curve, stack
 from cortado.plotting.maps import category_colours
 from cortado.plotting.stack import round_scale
 from cortado.report import SchemeRow
@@ -72,6 +73,10 @@ def drawn(axes: Any) -> dict[str, Any]:
     return {label: artist for artist, label in zip(*axes.get_legend_handles_labels(), strict=True)}
 
 
+def legend_texts(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def heights(artist: Any) -> Any:
     values, _, baseline = artist.get_data()
     return values - np.zeros_like(values) if baseline is None else values - baseline
@@ -115,7 +120,7 @@ def test_data_carry_poisson_intervals(axes):
 def test_the_legend_holds_every_process_and_the_factors(axes, data):
     templates = make_templates(data)
     stack(templates, SIGNALS, ax=axes)
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    texts = legend_texts(axes)
     # Data and signals first, then the stack from top to bottom.
     factors = {
         text.split(" × ")[0]: float(text.split(" × ")[1].replace("\u2009", ""))
@@ -357,6 +362,67 @@ def test_bars_hold_the_significances(axes):
 def test_rows_must_be_unique(axes, rows):
     with pytest.raises(ConfigError, match="one row"):
         significance(rows, ax=axes)
+
+
+# Significance against the number of categories
+
+
+CURVE = [
+    replace(ROWS[shift], n_categories=n, combined=1.0 - 1 / n + 0.01 * shift)
+    for n in (2, 20, 5)
+    for shift in (0, 1)
+]
+
+
+def bracket(upper: float = 1.2) -> Limit:
+    return Limit(1.1, 0.05, upper, 0.06, 0.0, ())
+
+
+def test_curves_hold_the_significances_in_order(axes):
+    assert significance_curve(CURVE, bracket(), ax=axes) is axes
+    containers: list[Any] = list(axes.containers)
+    curves = {c.get_label(): c.lines[0].get_xydata() for c in containers}
+    assert list(curves) == ["training", "held-out"]
+    for (_, points), shift in zip(curves.items(), (0, 1), strict=True):
+        np.testing.assert_allclose(points[:, 0], [2, 5, 20], atol=0.1)
+        np.testing.assert_allclose(
+            points[:, 1], [0.5 + 0.01 * shift, 0.8 + 0.01 * shift, 0.95 + 0.01 * shift]
+        )
+    assert axes.get_xticks().tolist() == [2, 5, 20]
+    assert legend_texts(axes) == ["training", "held-out", "limit for K → ∞"]
+
+
+@pytest.mark.parametrize(
+    ("upper", "spans"),
+    [(1.2, [(1.1, 1.2), (1.05, 1.1), (1.2, 1.26)]), (np.inf, [(1.1, 1.1), (1.05, 1.1)])],
+)
+def test_the_limit_is_a_band(axes, upper, spans):
+    significance_curve(CURVE, bracket(upper), ax=axes)
+    drawn = [(p.get_y(), p.get_y() + p.get_height()) for p in axes.patches]
+    np.testing.assert_allclose(drawn, spans)
+
+
+def test_many_numbers_have_few_ticks(axes):
+    significance_curve([replace(ROWS[0], n_categories=n) for n in range(2, 60)], ax=axes)
+    assert len(axes.get_xticks()) < 20
+    assert (axes.get_xticks() % 1 == 0).all()
+    assert legend_texts(axes) == ["training"]
+
+
+def test_a_single_number_is_a_point(axes):
+    significance_curve([ROWS[0]], bracket(), ax=axes)
+    assert axes.containers[0].lines[0].get_xdata().tolist() == [10]
+
+
+def test_a_curve_needs_rows(axes):
+    with pytest.raises(ConfigError, match="at least one row"):
+        significance_curve([], ax=axes)
+
+
+def test_the_curve_is_written_and_repeats_itself(tmp_path):
+    first, second = (write_curve(tmp_path / name, CURVE, bracket()) for name in ("one", "two"))
+    assert [path.name for path in first] == ["significance.png", "significance.pdf"]
+    assert [a.read_bytes() for a in first] == [b.read_bytes() for b in second]
 
 
 # What does not change

@@ -6,8 +6,17 @@ import math
 import numpy as np
 import pytest
 
+from cortado.exact import CellSize, Limit, Split
 from cortado.objectives import Asimov, MinBackground, Yields, simulation_uncertainty
-from cortado.report import evaluate, fit_rows, significance_table, to_text
+from cortado.report import (
+    evaluate,
+    fit_rows,
+    limit_in_words,
+    limit_table,
+    reach_in_words,
+    significance_table,
+    to_text,
+)
 
 OBJECTIVE = Asimov(["ggH", "qqH"]) + MinBackground(10.0)
 
@@ -74,3 +83,30 @@ def test_a_fit_reports_on_cells():
         "held-out cells",
     ]
     assert [row.events for row in fit_rows(yields(), None, OBJECTIVE)] == ["training cells"]
+
+
+def bracket(upper: float = 0.7, unresolved: float = 0.05) -> Limit:
+    size = CellSize((0.5, 0.25), 120, 0.69, 0.02, 0.66, unresolved, 0.6, 0.01)
+    return Limit(0.6, 0.01, upper, 0.02, unresolved, (size, size))
+
+
+def test_the_limit_in_words():
+    words = limit_in_words(bracket())
+    assert words == "Infinitely many categories would give between 0.6000 ± 0.0100 and 0.7000 ± 0.0200."
+    assert "25 % of it" in limit_in_words(bracket(unresolved=0.25))
+    assert "infinity" in limit_in_words(bracket(upper=math.inf))
+
+
+def test_what_is_reached_in_words():
+    row = evaluate("learned", "held-out", yields(), OBJECTIVE)
+    least, most = (f"{100 * row.combined / bound:.1f}" for bound in (0.7, 0.6))
+    words = reach_in_words(row, bracket(), Split(0.0123, 0.0045))
+    assert words.startswith(f"3 categories reach {least} to {most} % of that (held-out); one more, ")
+    assert "would add 0.01230 ± 0.00450 (" in words
+    assert f"at most {most} %" in reach_in_words(row, bracket(upper=math.inf), Split(0.0, 0.0))
+
+
+def test_the_table_of_the_limit_has_a_row_for_each_size():
+    text = to_text(limit_table(bracket()))
+    assert text.count("0.5 × 0.25     120   0.6000 ± 0.0100      0.6600   0.6900 ± 0.0200        5.0 %") == 2
+    assert "between 0.6000 ± 0.0100 and 0.7000 ± 0.0200" in text

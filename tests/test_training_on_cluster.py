@@ -19,11 +19,11 @@ from cortado.models import GaussianMixture, Model, SigmoidCuts
 from cortado.models.tensorflow import keras, tf
 from cortado.objectives import Asimov, MinBackground
 from cortado.sample import Sample
+from cortado.shares import shares_of
 from cortado.startup import load_tensorflow
 from cortado.training import FitResult, Step, fit
 from cortado.training.cluster import There, _shares
 from cortado.training.on_events import holding
-from cortado.training.smoothing import shares_of
 from cortado.training.starts import random_start
 
 pytestmark = pytest.mark.cluster

@@ -19,11 +19,11 @@ from cortado.models import GaussianMixture, MaxAffine, Model, SigmoidCuts
 from cortado.models.tensorflow import keras, tf
 from cortado.objectives import Asimov, MinBackground, MinEvents, Objective, Yields, as_objective
 from cortado.sample import Sample
+from cortado.shares import Shares, shares_of
 from cortado.training import Constant, Exponential, FitResult, Step, TrainingWarning, fit
 from cortado.training.blocks import Here, Kernel, Shape, shares_at
 from cortado.training.loop import Trainer
 from cortado.training.on_events import Events, EventTrainer
-from cortado.training.smoothing import Shares, shares_of
 from cortado.training.starts import random_start
 
 OBJECTIVE = Asimov(toys.SIGNALS) + MinBackground(10.0)

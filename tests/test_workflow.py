@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from cortado import toys
 from cortado.columnar import CategorySums, open_executor
 from cortado.columnar.loading import load_processor
 from cortado.config import parse_config
+from cortado.exact import unbinned_limit
 from cortado.folds import assign_folds
+from cortado.report import limit_in_words
 from cortado.workflow import Display, prepare, run_job
 
 OUTPUTS = {
@@ -117,7 +120,8 @@ def done(tmp_path_factory, toy_folder, toy_config):
 
 class TestTheJob:
     def test_all_files_are_there_and_no_others(self, done):
-        expected = {f"K{n}/{name}" for n in (3, 5) for name in OUTPUTS} | {"summary.json"}
+        expected = {f"K{n}/{name}" for n in (3, 5) for name in OUTPUTS}
+        expected |= {"summary.json", "significance.png", "significance.pdf"}
         stages = {"sample.npz", "categorizer-3.json", "categorizer-5.json", "sums.npz"}
         assert files_in(done.folder) == expected | {f"stages/{name}" for name in stages} | {"run.json"}
         assert all((done.folder / name).stat().st_size > 0 for name in expected)
@@ -154,6 +158,21 @@ class TestTheJob:
             row = row_of(result, "learned", events)
             assert row["significances"] == pytest.approx(z, rel=1e-9)
             assert row["combined"] == pytest.approx(combined, rel=1e-9)
+
+    def test_the_limit_is_that_of_the_sample(self, done):
+        sample = ct.Sample.load(done.folder / "stages" / "sample.npz")
+        limit = unbinned_limit(sample, ct.Asimov(toys.SIGNALS))
+        assert done.limit == limit
+        summary = read(done.folder)
+        assert summary["limit"]["lower"] == limit.lower
+        assert len(summary["limit"]["sizes"]) == len(limit.sizes)
+        for result in summary["results"]:
+            for events in ("training", "held-out", "all"):
+                significance = row_of(result, "learned", events)["combined"]
+                assert result["of_limit"][events] == pytest.approx(limit.fraction(significance))
+            assert result["one_more"] == asdict(done.one_more[result["asked_for"]])
+        assert done.notes[0] == limit_in_words(limit)
+        assert [note.split()[0] for note in done.notes[1:3]] == ["3", "5"]
 
     def test_baselines_are_those_of_the_events(self, done, columns):
         for result in read(done.folder)["results"]:
@@ -274,6 +293,12 @@ class TestOneNumberOfCategories:
         assert {row["events"] for row in result["significances"]} == {"training", "all"}
         training, everything = (row_of(result, "learned", e) for e in ("training", "all"))
         assert training | {"events": "all"} == everything
+
+    def test_a_single_fold_says_nothing_of_a_limit(self, single):
+        summary = read(single.folder)
+        (result,) = summary["results"]
+        assert summary["limit"] is result["of_limit"] is result["one_more"] is None
+        assert (single.limit, single.one_more, single.notes) == (None, {}, ())
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import mplhep
@@ -14,8 +14,12 @@ from matplotlib.figure import Figure
 
 from cortado.categorizer import Categorizer
 from cortado.files import write_whole
-from cortado.plotting import category_map, stack
+from cortado.plotting import category_map, significance_curve, stack
+from cortado.report import SchemeRow
 from cortado.templates import Templates
+
+if TYPE_CHECKING:
+    from cortado.exact import Limit
 
 _OWN_STYLE: dict[str, Any] = {
     # Names may hold any letter: what the first font lacks, the second has.
@@ -57,6 +61,17 @@ def write_figures(
             "category_map": map_figure(categorizer, ranges, fixed),
         }
         return [path for name, figure in figures.items() for path in _write(figure, Path(folder) / name)]
+
+
+def write_curve(folder: str | Path, rows: Sequence[SchemeRow], limit: Limit | None = None) -> list[Path]:
+    """Write the significance against the number of categories into ``folder``, as PNG and PDF.
+
+    Returns the paths. Raises ``OutputError`` as :func:`write_figures` does.
+    """
+    with figure_style():
+        figure = _figure(10, 7.5)
+        significance_curve(rows, limit, ax=figure.add_subplot())
+        return _write(figure, Path(folder) / "significance")
 
 
 def stack_figure(templates: Templates, signals: Sequence[str]) -> Figure:

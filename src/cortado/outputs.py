@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cortado import export
 from cortado._version import __version__
@@ -16,9 +18,12 @@ from cortado.columnar import CategorySums
 from cortado.config import Config
 from cortado.files import write_text
 from cortado.objectives import overtraining
-from cortado.report import SchemeRow, evaluate
+from cortado.report import SchemeRow, evaluate, limit_in_words, reach_in_words
 from cortado.sample import Sample
 from cortado.templates import DATA, Templates
+
+if TYPE_CHECKING:
+    from cortado.exact import Limit, Split
 
 LEARNED, EQUIDISTANT, ARGMAX = "learned", "equidistant", "argmax"
 _FILES = (
@@ -30,6 +35,7 @@ _FILES = (
     *(f"{figure}.{kind}" for figure in ("stack", "category_map") for kind in ("png", "pdf")),
 )
 _SUMMARY = "summary.json"
+_CURVE = ("significance.png", "significance.pdf")  # where there are several numbers of categories
 _MAP_TAIL = 0.005  # of each process, on either side, lies outside of the map
 
 
@@ -43,7 +49,9 @@ class JobResult:
     """What a finished job found: rows of significances per number of categories, and where its files are.
 
     ``uncategorised`` is the yield of each process that has no category, ``n_learned`` how many categories
-    there are for each number asked for, ``notes`` what else the user should know.
+    there are for each number asked for, ``notes`` what else the user should know. ``limit`` is what
+    infinitely many categories would give, and ``one_more`` what another would add to each number of them;
+    these are None and empty for a sample of a single fold.
     """
 
     folder: Path
@@ -51,11 +59,14 @@ class JobResult:
     uncategorised: Mapping[str, float]
     n_learned: Mapping[int, int]
     notes: tuple[str, ...] = ()
+    limit: Limit | None = None
+    one_more: Mapping[int, Split] = field(default_factory=dict)
 
 
 def planned_files(config: Config) -> list[str]:
     """The files that a job writes into its folder; with several K, those of each in a folder of its own."""
-    return [str(_place(config, Path(), n) / name) for n in config.categories for name in _FILES] + [_SUMMARY]
+    files = [str(_place(config, Path(), n) / name) for n in config.categories for name in _FILES]
+    return [*files, _SUMMARY, *(_CURVE if len(config.categories) > 1 else ())]
 
 
 def write_outputs(
@@ -66,7 +77,8 @@ def write_outputs(
     ``learned`` maps the K asked for to its categorizer; ``sums`` are normalised and hold, for each K, the
     schemes by :func:`scheme_name`. Templates that make no fit are refused last, when all else is written.
     """
-    from cortado.figures import write_figures  # matplotlib only where pictures are drawn
+    from cortado.exact import best_split, limit_or_none  # scipy only where it is needed
+    from cortado.figures import write_curve, write_figures  # matplotlib only where pictures are drawn
 
     ranges = sample.points().ranges(_MAP_TAIL)
     order = [*config.processes, *([DATA] if config.has_data else [])]
@@ -79,15 +91,23 @@ def write_outputs(
         write_figures(place, templates, config.signals, learned[n], ranges)
     some = next(iter(all_events.values()))
     uncategorised = dict(zip(some.processes, some.uncategorised[:, 0].tolist(), strict=True))
-    results = [_result(n, learned[n], rows[n], templates) for n, templates in all_events.items()]
-    write_text(folder / _SUMMARY, json.dumps(_summary(config, results, uncategorised), indent=1) + "\n")
+    limit = limit_or_none(sample, config.objective)
+    one_more = {n: best_split(sample, config.objective, c.rule) for n, c in learned.items() if limit}
+    if len(learned) > 1:
+        write_curve(folder, [row for n in learned for row in _learned(rows[n])], limit)
+    results = [
+        _result(n, learned[n], rows[n], templates) | _reached(rows[n], limit, one_more.get(n))
+        for n, templates in all_events.items()
+    ]
+    summary = _summary(config, results, uncategorised) | {"limit": limit and limit.as_dict()}
+    write_text(folder / _SUMMARY, json.dumps(summary, indent=1) + "\n")
     for n, templates in all_events.items():
         place = _place(config, folder, n)
         export.pyhf(templates.nominal, signals=config.signals, path=place / "workspace.json")
         export.combine(templates.nominal, signals=config.signals, path=place / "datacard.txt")
     n_learned = {n: c.n_categories for n, c in learned.items()}
-    notes = (*_notes(some), *_overtraining_notes(config, sums))
-    return JobResult(folder, rows, uncategorised, n_learned, notes)
+    notes = (*_limit_notes(rows, limit, one_more), *_notes(some), *_overtraining_notes(config, sums))
+    return JobResult(folder, rows, uncategorised, n_learned, notes, limit, one_more)
 
 
 def _place(config: Config, folder: Path, n: int) -> Path:
@@ -98,6 +118,34 @@ def _notes(templates: Templates) -> tuple[str, ...]:
     if not (varied := [v for v in templates.variations if v != NOMINAL]):
         return ()
     return (f"The fit inputs hold the nominal templates alone; templates.root has {', '.join(varied)}, too.",)
+
+
+def _learned(rows: Sequence[SchemeRow]) -> list[SchemeRow]:
+    """What was learned: the row on training events and the other one on held-out events, if there are any."""
+    return [row for row in rows if row.scheme == LEARNED and row.events in ("training", "held-out")]
+
+
+def _limit_notes(
+    rows: Mapping[int, Sequence[SchemeRow]], limit: Limit | None, one_more: Mapping[int, Split]
+) -> Iterator[str]:
+    if limit is not None:
+        yield limit_in_words(limit)
+        for n, split in one_more.items():
+            yield reach_in_words(_learned(rows[n])[-1], limit, split)
+
+
+def _reached(rows: Sequence[SchemeRow], limit: Limit | None, one_more: Split | None) -> dict[str, Any]:
+    """What the summary says about the limit for one number of categories."""
+    if limit is None or one_more is None:
+        return {"of_limit": None, "one_more": None}
+    fractions = {row.events: limit.fraction(row.combined) for row in rows if row.scheme == LEARNED}
+    return {
+        "of_limit": {
+            events: [least, most if np.isfinite(most) else None]
+            for events, (least, most) in fractions.items()
+        },
+        "one_more": asdict(one_more),
+    }
 
 
 def _overtraining_notes(config: Config, sums: CategorySums) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich import box
@@ -13,6 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cortado.objectives import Asimov, MinEffectiveEvents, Objective, Yields, simulation_uncertainty
+
+if TYPE_CHECKING:
+    from cortado.exact import Limit, Split
+
+_WORTH_MENTION = 0.1
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,50 @@ def fit_rows(
     if held_out is not None:
         rows.append(evaluate("learned", f"held-out {counted}", held_out, objective))
     return rows
+
+
+def limit_in_words(limit: Limit) -> str:
+    """The bracket in a sentence, and what is not known about it."""
+    unresolved = (
+        f"; {100 * limit.unresolved:.0f} % of it is where simulated background is rare"
+        if limit.unresolved >= _WORTH_MENTION
+        else ""
+    )
+    return f"Infinitely many categories would give {limit}{unresolved}."
+
+
+def reach_in_words(row: SchemeRow, limit: Limit, one_more: Split) -> str:
+    """What some categories reach of the limit, and what one more would add, in a sentence."""
+    least, most = (f"{100 * fraction:.1f}" for fraction in limit.fraction(row.combined))
+    reached = f"{least} to {most} %" if np.isfinite(limit.upper) else f"at most {most} %"
+    return (
+        f"{row.n_categories} categories reach {reached} of that ({row.events}); one more, split off from one "
+        f"of them, would add {one_more.gain:.5f} ± {one_more.uncertainty:.5f} (a new training may find more)."
+    )
+
+
+def limit_table(limit: Limit) -> Table:
+    """The numbers behind a limit as a rich table, a row for each size of the cells."""
+    table = Table(
+        title="Limit of infinitely many categories",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for heading in ("width", "cells", "cross-fitted", "corrected", "plug-in", "unresolved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for size in limit.sizes:
+        table.add_row(
+            " × ".join(f"{width:g}" for width in size.widths),
+            str(size.n_cells),
+            f"{size.cross_fitted:.4f} ± {size.cross_fitted_uncertainty:.4f}",
+            f"{size.corrected:.4f}",
+            f"{size.plug_in:.4f} ± {size.plug_in_uncertainty:.4f}",
+            f"{100 * size.unresolved:.1f} %",
+        )
+    table.caption = f"The limit is {limit}."
+    return table
 
 
 def to_text(table: Table, width: int = 120) -> str:

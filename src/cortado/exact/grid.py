@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cortado.exact.one_dimension import even_groups
+from cortado.exact.one_dimension import columns, even_groups
 from cortado.objectives import Objective, Yields
 from cortado.sample import Points
 
@@ -170,12 +170,8 @@ def _worth(objective: Objective, yields: Yields) -> Worth:
     if objective.per_category:
         return -float(missed.sum()), _finite(objective.value(yields))
     kept = missed == 0
-    value = -np.inf if not kept.any() else _finite(objective.value(_some(yields, kept)))
+    value = -np.inf if not kept.any() else _finite(objective.value(columns(yields, np.flatnonzero(kept))))
     return value, -float(missed.sum())
-
-
-def _some(yields: Yields, kept: npt.NDArray[np.bool_]) -> Yields:
-    return Yields(yields.processes, yields.sumw[:, kept], yields.sumw2[:, kept], yields.count[:, kept])
 
 
 def _finite(value: float) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -78,15 +78,18 @@ class Binning:
         return np.where(inside, np.searchsorted(self.edges[1:-1], places, side="right"), UNCATEGORISED)
 
 
-@dataclass(frozen=True, eq=False)
-class Boundaries:
-    """The best bins for every number k = 1 … K of them; K is smaller than asked for where floors forbid more.
+class _HasValue(Protocol):
+    @property
+    def value(self) -> float: ...
 
-    ``features`` say what the coordinate is made of.
-    """
 
-    features: Features
-    binnings: tuple[Binning, ...]
+B = TypeVar("B", bound=_HasValue)
+
+
+class ByNumber(Generic[B]):
+    """The best binnings for every number k = 1 … K of bins, in ``binnings``."""
+
+    binnings: tuple[B, ...]
 
     @property
     def n_categories(self) -> int:
@@ -98,15 +101,11 @@ class Boundaries:
         """(K,) the objective of the best 1 … K bins."""
         return np.array([binning.value for binning in self.binnings])
 
-    def best(self, k: int) -> Binning:
+    def best(self, k: int) -> B:
         """The best k bins. Raises ``ConfigError`` unless 1 ≤ k ≤ K."""
         if not 1 <= k <= self.n_categories:
             raise ConfigError(f"k must be from 1 to {self.n_categories}, the bins that were found, got {k}")
         return self.binnings[k - 1]
-
-    def feature_edges(self, k: int) -> Floats:
-        """(k − 1, D) inner edges of the best k bins as values of the features, up to rounding and bounds."""
-        return self.features.inverse(np.array(self.best(k).edges[1:-1]).reshape(-1, 1))
 
     def pays_until(self, gain: float = 0.01) -> int:
         """The number of bins from which more of them no longer pay.
@@ -118,6 +117,21 @@ class Boundaries:
             raise ConfigError(f"gain must be a finite number ≥ 0, got {gain}")
         best_from = np.maximum.accumulate(self.values[::-1])[::-1]
         return 1 + int(np.argmax(best_from <= self.values + gain * np.abs(self.values)))
+
+
+@dataclass(frozen=True, eq=False)
+class Boundaries(ByNumber[Binning]):
+    """The best bins for every number k = 1 … K of them; K is smaller than asked for where floors forbid more.
+
+    ``features`` say what the coordinate is made of.
+    """
+
+    features: Features
+    binnings: tuple[Binning, ...]
+
+    def feature_edges(self, k: int) -> Floats:
+        """(k − 1, D) inner edges of the best k bins as values of the features, up to rounding and bounds."""
+        return self.features.inverse(np.array(self.best(k).edges[1:-1]).reshape(-1, 1))
 
 
 def optimal_boundaries(
@@ -164,7 +178,7 @@ def optimal_boundaries(
     inside = np.arange(np.searchsorted(place, low, "left"), np.searchsorted(place, high, "right"))
     if not len(inside):
         raise ConfigError(f"outer must have points between its edges, got [{low:g}, {high:g}]")
-    cells = _columns(points.yields(index, len(place)), inside)
+    cells = columns(points.yields(index, len(place)), inside)
     between = _edges_between(points, first[inside], high)
     binnings = []
     for cuts in optimal_intervals(cells, goal, n_categories, max_cells):
@@ -233,7 +247,7 @@ def additive_merit(objective: Objective) -> Merit:
         merits = np.full(yields.sumw.shape[1], -np.inf)
         allowed = np.flatnonzero(objective.shortfall(yields) == 0)
         if len(allowed):
-            bins = objective.prepared(yields if len(allowed) == len(merits) else _columns(yields, allowed))
+            bins = objective.prepared(yields if len(allowed) == len(merits) else columns(yields, allowed))
             values = np.sum([_one_each(part, part(bins), len(allowed)) for part in parts], axis=0)
             merits[allowed] = np.where(np.isfinite(values), values, -np.inf)
         return merits
@@ -368,8 +382,8 @@ def _bins(cells: Yields, cuts: Integers) -> Yields:
     return _merged(cells, np.repeat(np.arange(len(cuts) - 1), np.diff(cuts)), len(cuts) - 1)
 
 
-def _columns(cells: Yields, which: Integers) -> Yields:
-    """Some of the cells."""
+def columns(cells: Yields, which: Integers) -> Yields:
+    """Some of the cells, or bins."""
 
     def some(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.take(table, which, axis=1)

@@ -41,6 +41,16 @@ def squared_significance(signal: Any, background: Any) -> Any:
     return b * xp.where(small, _series(xp.where(small, ratio, 0.0)), closed)
 
 
+def tangent(ratio: Any) -> tuple[Any, Any]:
+    """Slopes α = 2 ln(1 + t) and β = 2 [t − ln(1 + t)] of Z² in s and −b where s/b is t ≥ 0, numpy arrays.
+
+    Z² is convex and grows in proportion with s and b together, so that its tangent plane lies below it:
+    Z²(s, b) ≥ α s − β b wherever s and b are, with equality for s/b = t.
+    """
+    logarithm = np.log1p(ratio)
+    return 2 * logarithm, 2 * (ratio - logarithm)
+
+
 def _series(t: Any) -> Any:
     """2 [(1 + t) ln(1 + t) − t] = Σ_{n≥2} 2 (−t)ⁿ / (n (n − 1)), by Horner's rule."""
     first, *others = [2.0 * (-1) ** n / (n * (n - 1)) for n in range(_SERIES_ORDER, 1, -1)]
@@ -141,13 +151,18 @@ class Asimov(Term):
         others = f", other_signals={self.other_signals!r}"
         return f"Asimov({self.signals!r}, {described(self.combine)}{weights}{others})"
 
+    def backgrounds_of(self, signal: str, processes: tuple[str, ...]) -> tuple[str, ...]:
+        """The processes that are background to a signal."""
+        others = (signal,) if self.other_signals == "background" else self.signals
+        return tuple(process for process in processes if process not in others)
+
     def _squares(self, yields: Yields) -> Any:
         """(S, K) Z² of each signal in each category."""
         signal = yields.totals([(name,) for name in self.signals])
         common = yields.totals([tuple(name for name in yields.processes if name not in self.signals)])
         if self.other_signals == "ignored" or len(self.signals) == 1:
             return squared_significance(signal, common)
-        rest = yields.totals([tuple(p for p in yields.processes if p != name) for name in self.signals])
+        rest = yields.totals([self.backgrounds_of(name, yields.processes) for name in self.signals])
         xp = array_namespace(rest)
         return squared_significance(signal, xp.where(common > _LEAST_BACKGROUND, rest, 0.0))
 
@@ -165,7 +180,10 @@ class Asimov(Term):
         return {name: float(sum(z2) ** 0.5) for name, z2 in self.per_category(yields).items()}
 
     def __call__(self, yields: Yields) -> Any:
-        squares = array_namespace(yields.sumw).sum(self._squares(yields), axis=1)
+        return self.combined(array_namespace(yields.sumw).sum(self._squares(yields), axis=1))
+
+    def combined(self, squares: Any) -> Any:
+        """One number from Z² of every signal, (S,) in their order; less than 0 counts as 0."""
         if callable(self.combine):
             z = _root(squares)
             return self.combine([z[i] for i in range(len(self.signals))])

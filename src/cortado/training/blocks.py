@@ -19,7 +19,7 @@ from cortado.categorizer.rules import ModelRule
 from cortado.event_sample import Stream
 from cortado.models import Model
 from cortado.models.tensorflow import tf, traced
-from cortado.training.smoothing import LARGEST, Shares, products
+from cortado.shares import LARGEST, Shares, products
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from cortado.errors import ConfigError, TrainingError
 from cortado.models import Model
+from cortado.shares import Shares
 from cortado.startup import load_tensorflow
 from cortado.training.blocks import Here, Kernel, Shape, Unit
-from cortado.training.smoothing import Shares
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")

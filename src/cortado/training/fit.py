@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +16,21 @@ from cortado.categorizer.rules import ModelRule
 from cortado.cells import NOMINAL, SUMW
 from cortado.errors import ConfigError
 from cortado.event_sample import EventSample
+from cortado.exact import Limit, Split, best_split, limit_or_none
 from cortado.models import Model
 from cortado.models.tensorflow import keras
 from cortado.objectives import Objective, Overtraining, Yields, as_objective, overtraining
 from cortado.objectives.described import described
-from cortado.report import combination, fit_rows, significance_table, to_text
+from cortado.report import (
+    combination,
+    fit_rows,
+    limit_in_words,
+    reach_in_words,
+    significance_table,
+    to_text,
+)
 from cortado.sample import Points, Sample
+from cortado.shares import Shares, shares_of
 from cortado.training.checkpoint import Checkpoint
 from cortado.training.hard import yields_on
 from cortado.training.history import Step
@@ -29,7 +39,6 @@ from cortado.training.order import ordered_rule
 from cortado.training.plan import Plan
 from cortado.training.run import OvertrainingWarning, Run
 from cortado.training.schedules import Constant, Exponential, Schedule
-from cortado.training.smoothing import Shares, shares_of
 
 Progress = Callable[[int, int, float | None], None]
 Callback = Callable[[Step], Any]
@@ -45,7 +54,8 @@ class FitResult:
     ``training`` and ``held_out`` are yields of the hard categories on the cells of these folds, or on their
     events where these were trained on: ``counted`` says which. They are scaled to the full luminosity.
     ``overtraining`` compares the objective on the two; where no fold was held out, both are None. ``history``
-    is what was found at every evaluation.
+    is what was found at every evaluation. ``limit`` and ``one_more`` are computed from the cells of the
+    ``sample`` when they are first asked for.
     """
 
     categorizer: Categorizer
@@ -54,12 +64,28 @@ class FitResult:
     held_out: Yields | None
     overtraining: Overtraining | None
     history: tuple[Step, ...] = field(repr=False)
+    sample: Sample = field(repr=False)
     counted: Literal["cells", "events"] = "cells"
 
     def __str__(self) -> str:
         rows = fit_rows(self.training, self.held_out, self.objective, self.counted)
         title = f"{self.categorizer.n_categories} categories"
-        return to_text(significance_table(rows, title, combination(self.objective)))
+        lines = [to_text(significance_table(rows, title, combination(self.objective)))]
+        if self.limit and self.one_more:
+            lines += [limit_in_words(self.limit), reach_in_words(rows[-1], self.limit, self.one_more)]
+        return "\n".join(lines)
+
+    @cached_property
+    def limit(self) -> Limit | None:
+        """What infinitely many categories would give; None for an objective or a sample that has no limit."""
+        return limit_or_none(self.sample, self.objective)
+
+    @cached_property
+    def one_more(self) -> Split | None:
+        """What one more category would add, split off from one of these; None without a limit."""
+        if self.limit is None:
+            return None
+        return best_split(self.sample, self.objective, self.categorizer.rule)
 
 
 def fit(
@@ -117,7 +143,7 @@ def fit(
         one dimension the exact optimum is the first, where there is one), or "random" ones.
     smoothing
         Whether gradient steps see cells and events with smooth shares of the processes, where a regression
-        describes them well enough (:mod:`cortado.training.smoothing`), so that categories do not follow
+        describes them well enough (:mod:`cortado.shares`), so that categories do not follow
         fluctuations.
         With a single coordinate there is little to follow, and nothing is smoothed.
     optimizer
@@ -218,7 +244,7 @@ def fit(
     if compared and compared.is_significant:
         warnings.warn(compared.in_words, OvertrainingWarning, stacklevel=2)
     counted: Literal["cells", "events"] = "events" if of_folds else "cells"
-    return FitResult(categorizer, goal, training, held, compared, tuple(run.history), counted)
+    return FitResult(categorizer, goal, training, held, compared, tuple(run.history), sample, counted)
 
 
 def _held_out_yields(

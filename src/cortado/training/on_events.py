@@ -20,10 +20,10 @@ from cortado.event_sample import EventSample
 from cortado.models import Model
 from cortado.models.tensorflow import tf, traced
 from cortado.objectives import Objective, Yields
+from cortado.shares import Shares
 from cortado.training.blocks import Here, Kernel, Shape, Unit
 from cortado.training.cluster import Recipe, There
 from cortado.training.loop import restore_state, state_of
-from cortado.training.smoothing import Shares
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")

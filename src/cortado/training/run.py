@@ -17,13 +17,13 @@ from cortado.models.checks import check_memberships, code_of
 from cortado.objectives import Objective, Yields
 from cortado.objectives.described import described
 from cortado.sample import Points
+from cortado.shares import Shares
 from cortado.training.checkpoint import Checkpoint, Progress, digest
 from cortado.training.hard import HardState, YieldsOf, evaluate_model, yields_on
 from cortado.training.history import Step, bias_of, soft_yields
 from cortado.training.loop import Trainer
 from cortado.training.on_events import Events, EventTrainer
 from cortado.training.plan import Plan
-from cortado.training.smoothing import Shares
 from cortado.training.starts import starts
 
 Floats = npt.NDArray[np.float64]

@@ -12,8 +12,8 @@ from cortado import toys
 from cortado.models import GaussianMixture
 from cortado.objectives import Asimov, MinBackground
 from cortado.sample import Points, Sample
+from cortado.shares import Shares, shares_of
 from cortado.training import fit
-from cortado.training.smoothing import Shares, shares_of
 
 
 def gaussians(seed: int, n: int, negative: float = 0.0) -> Sample:

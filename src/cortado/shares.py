@@ -1,6 +1,6 @@
 """Cells without the fluctuations of the simulation: smooth shares of the processes in them.
 
-Categories that are trained on cells follow their fluctuations, which other events do not have. The shares of
+Categories that are made for cells follow their fluctuations, which other events do not have. The shares of
 the processes vary slowly from cell to cell, and can be had from all events together: a multinomial logistic
 regression on polynomials of the coordinates,
 
@@ -55,7 +55,7 @@ def _best_degree(points: Points) -> int | None:
     left_out = (points.key.sum(axis=1) % 2).astype(bool)
     if not left_out.any() or left_out.all() or (points.sumw.sum(axis=1) <= 0).any():
         return None
-    kept, test = _some(points, ~left_out), _some(points, left_out)
+    kept, test = points.some(~left_out), points.some(left_out)
     if (kept.sumw.sum(axis=1) <= 0).any():
         return None
     events = test.sumw * _per_event(points)[:, None]
@@ -64,18 +64,6 @@ def _best_degree(points: Points) -> int | None:
         if len(_exponents(points.place.shape[1], degree)) <= _MOST_FEATURES:
             deviance[degree] = _deviance(events, Shares(kept, degree)(test.place))
     return min(deviance, key=lambda degree: deviance[degree])
-
-
-def _some(points: Points, chosen: npt.NDArray[np.bool_]) -> Points:
-    return replace(
-        points,
-        place=points.place[chosen],
-        sumw=points.sumw[:, chosen],
-        sumw2=points.sumw2[:, chosen],
-        count=points.count[:, chosen],
-        key=points.key[chosen],
-        mass=points.mass[chosen],
-    )
 
 
 def _per_event(points: Points) -> Floats:

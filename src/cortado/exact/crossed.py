@@ -1,0 +1,131 @@
+"""What cross-fitted solvers work on: the same cells in every fold, so that folds can test each other.
+
+What is chosen from some events and evaluated on others is not biased by the choice. Every fold has its turn:
+what is chosen from the mean of all the others is evaluated on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cortado.cells import distinct
+from cortado.errors import ConfigError
+from cortado.objectives import Objective, Yields
+from cortado.sample import Points, Sample
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+MAX_CELLS = 200_000
+
+
+def points_by_fold(sample: Sample, objective: Objective, max_cells: int = MAX_CELLS) -> tuple[Points, ...]:
+    """The points of every fold, each at the full luminosity, on cells that are common to all folds.
+
+    Yields are as the terms of ``objective`` see them. Cells are doubled in size until there are at most
+    ``max_cells`` of them. Raises ``ConfigError`` if the sample has one fold alone, or if the objective names
+    processes that are not in it or leaves no background.
+    """
+    if sample.n_folds < 2:
+        raise ConfigError(
+            "sample must have at least 2 folds, so that one can test what another says, got 1; "
+            "make it with n_folds=2"
+        )
+    if max_cells < 1:
+        raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
+    parts = [_prepared(sample.points([fold]), objective) for fold in range(sample.n_folds)]
+    key, cell = distinct(np.concatenate([part.key for part in parts]))
+    widths = parts[0].widths
+    while len(key) > max_cells and not _meets_no_more(key):
+        key, into = distinct(key >> 1)
+        cell, widths = into[cell], 2 * widths
+    cells = np.split(cell, np.cumsum([len(part.key) for part in parts])[:-1])
+    mass, place = _places(parts, cells, len(key))
+    return tuple(
+        replace(
+            part,
+            place=place,
+            sumw=_sums(part.sumw, index, len(key)),
+            sumw2=_sums(part.sumw2, index, len(key)),
+            count=_sums(part.count, index, len(key)).astype(np.int64),
+            key=key,
+            widths=widths,
+            mass=mass,
+        )
+        for part, index in zip(parts, cells, strict=True)
+    )
+
+
+def mean(parts: Sequence[Points]) -> Points:
+    """Points of several folds together, at the full luminosity, from those of each on common cells."""
+    n = len(parts)
+    return replace(
+        parts[0],
+        sumw=np.sum([part.sumw for part in parts], axis=0) / n,
+        sumw2=np.sum([part.sumw2 for part in parts], axis=0) / n**2,
+        count=np.sum([part.count for part in parts], axis=0),
+    )
+
+
+def joined(parts: Sequence[Points]) -> Points:
+    """The same as one point for each cell and fold, so that a cell may differ from fold to fold."""
+    n = len(parts)
+    return replace(
+        parts[0],
+        place=np.concatenate([part.place for part in parts]),
+        sumw=np.concatenate([part.sumw for part in parts], axis=1) / n,
+        sumw2=np.concatenate([part.sumw2 for part in parts], axis=1) / n**2,
+        count=np.concatenate([part.count for part in parts], axis=1),
+        key=np.concatenate([part.key for part in parts]),
+        mass=np.concatenate([part.mass for part in parts]) / n,
+    )
+
+
+def others(parts: Sequence[Points], fold: int) -> Points:
+    """All folds but one together."""
+    return mean([part for k, part in enumerate(parts) if k != fold])
+
+
+def doubled_cells(key: Integers) -> tuple[Integers, ...]:
+    """For cells of every size, from that of n different addresses (n, d) on: the cell of each address, (n,).
+
+    Every size is the double of the one before; the last is a single cell that holds everything.
+    """
+    sizes = [np.arange(len(key))]
+    while len(key) > 1:
+        key, into = distinct(np.zeros_like(key) if _meets_no_more(key) else key >> 1)
+        sizes.append(into[sizes[-1]])
+    return tuple(sizes)
+
+
+def _meets_no_more(key: Integers) -> bool:
+    # Cells on either side of 0 never come together by doubling.
+    return bool(((key == 0) | (key == -1)).all())
+
+
+def _prepared(points: Points, objective: Objective) -> Points:
+    if set(points.processes) <= set(objective.signals):
+        raise ConfigError(f"every process is a signal ({list(points.processes)}); one must be background")
+    yields = objective.prepared(Yields(points.processes, points.sumw, points.sumw2, points.count))
+    return replace(points, sumw=yields.sumw, sumw2=yields.sumw2)
+
+
+def _places(parts: Sequence[Points], cells: Sequence[Integers], n: int) -> tuple[Floats, Floats]:
+    """Σ|w| of n cells, and where their events are on average."""
+    mass = np.concatenate([part.mass for part in parts])
+    place = np.concatenate([part.place for part in parts])
+    cell = np.concatenate(cells)
+    # Places of weight zero count a little, so that every cell has a place.
+    weight = np.maximum(mass, 1e-9 * mass.mean() or 1.0)
+    moments = _sums((place * weight[:, None]).T, cell, n)
+    return _sums(mass[None], cell, n)[0] / len(parts), (moments / _sums(weight[None], cell, n)).T
+
+
+def _sums(table: npt.NDArray[Any], cell: Integers, n: int) -> Floats:
+    """(m, n) sums over cells of a table (m, k)."""
+    return np.stack([np.bincount(cell, row, n) for row in table])
