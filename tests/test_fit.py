@@ -26,7 +26,7 @@ from cortado.objectives import (
     as_objective,
 )
 from cortado.sample import Points, Sample
-from cortado.training import TrainingWarning, fit
+from cortado.training import Exponential, TrainingWarning, fit
 from cortado.training.order import ordered_rule
 
 FLOOR = 10.0
@@ -364,7 +364,17 @@ def test_one_discriminant_is_divided_as_well_as_can_be(line: Sample, kind: type[
 
 
 def test_random_starts_lead_near_the_best_cuts(line: Sample) -> None:
-    trained = fit(SigmoidCuts(3), line, ONE_SIGNAL, seed=1, starts=2, steps=100, initialisation="random")
+    trained = fit(
+        SigmoidCuts(3),
+        line,
+        ONE_SIGNAL,
+        seed=1,
+        starts=2,
+        steps=100,
+        initialisation="random",
+        learning_rate=Exponential(0.03, 0.001),
+        temperature=Exponential(1.0, 0.05),
+    )
     assert ONE_SIGNAL.value(trained.training) > 0.95 * best_intervals(line.points(), trained)
 
 

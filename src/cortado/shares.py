@@ -33,7 +33,7 @@ _MOST_FEATURES = 80
 LARGEST = 4.0  # standard deviations, beyond which a coordinate counts as that
 _RIDGE = 1e-6
 _ITERATIONS = 50
-_TOLERANCE = 1e-9  # of the deviance per event
+_TOLERANCE = 1e-7  # of the deviance per event
 _SHORTEST = 1e-3
 _PRIOR_EVENTS = 2.0  # effective events with the shares of all cells, in a neighbourhood
 
@@ -46,12 +46,12 @@ def shares_of(points: Points) -> Shares | None:
     fitted = points.coarsened(_FITTED_CELLS)
     # Products of small matrices: where other programs run, the threads of BLAS mostly wait for each other.
     with threadpool_limits(1, user_api="blas"):
-        degree = _best_degree(fitted)
-        return None if degree is None else Shares(fitted, degree)
+        best = _best(fitted)
+        return best and Shares(fitted, best.degree, best)
 
 
-def _best_degree(points: Points) -> int | None:
-    """The degree with the least deviance in cells that were left out; None if their neighbours do better."""
+def _best(points: Points) -> Shares | None:
+    """The regression on some cells with the least deviance in the others; None if neighbours do better."""
     left_out = (points.key.sum(axis=1) % 2).astype(bool)
     if not left_out.any() or left_out.all() or (points.sumw.sum(axis=1) <= 0).any():
         return None
@@ -59,11 +59,13 @@ def _best_degree(points: Points) -> int | None:
     if (kept.sumw.sum(axis=1) <= 0).any():
         return None
     events = test.sumw * _per_event(points)[:, None]
-    deviance: dict[int | None, float] = {None: _deviance(events, _neighbourhood(points, left_out))}
+    least, best, shares = _deviance(events, _neighbourhood(points, left_out)), None, None
     for degree in _DEGREES:
         if len(_exponents(points.place.shape[1], degree)) <= _MOST_FEATURES:
-            deviance[degree] = _deviance(events, Shares(kept, degree)(test.place))
-    return min(deviance, key=lambda degree: deviance[degree])
+            shares = Shares(kept, degree, shares)
+            deviance = _deviance(events, shares(test.place))
+            least, best = (deviance, shares) if deviance < least else (least, best)
+    return best
 
 
 def _per_event(points: Points) -> Floats:
@@ -103,11 +105,14 @@ class Shares:
         (P,) Σw²/Σw of each process.
     location, scale
         (d,) what coordinates are standardised by.
+    degree
+        Of the polynomials.
     exponents, coefficients
         The coordinates to multiply for each of M monomials; (M, P) their coefficients.
     """
 
-    def __init__(self, points: Points, degree: int) -> None:
+    def __init__(self, points: Points, degree: int, similar: Shares | None = None) -> None:
+        """``similar`` shares, of no higher degree, are where the regression begins."""
         self.per_event = _per_event(points)
         self.mean_weight = points.sumw2.sum(axis=1) / points.sumw.sum(axis=1)
         events = points.sumw * self.per_event[:, None]
@@ -115,8 +120,12 @@ class Shares:
         self.location = np.average(points.place, axis=0, weights=weight)
         variance = np.average((points.place - self.location) ** 2, axis=0, weights=weight)
         self.scale = np.where(variance > 0, np.sqrt(variance), 1.0)
+        self.degree = degree
         self.exponents = _exponents(points.place.shape[1], degree)
-        self.coefficients = _regression(self._monomials(points.place), events)
+        begin = np.zeros((len(self.exponents), len(events)))
+        if similar:
+            begin[: len(similar.exponents)] = similar.coefficients
+        self.coefficients: Floats = _regression(self._monomials(points.place), events, begin)
 
     def __call__(self, place: Floats) -> Floats:
         shares: Floats = np.exp(_log_shares(self._monomials(place) @ self.coefficients)).T
@@ -142,10 +151,10 @@ def products(exponents: Sequence[tuple[int, ...]], z: Any) -> list[Any]:
     return list(made.values())
 
 
-def _regression(monomials: Floats, events: Floats) -> Floats:
+def _regression(monomials: Floats, events: Floats, begin: Floats) -> Floats:
     """(m, P) coefficients of the largest likelihood, of monomials (n, m) for effective events (P, n).
 
-    By Newton's method with steps halved where they lead up: the deviance is convex.
+    By Newton's method from ``begin`` (m, P), with steps halved where they lead up: the deviance is convex.
     """
     n_processes, m = len(events), monomials.shape[1]
     total = np.abs(events).sum()
@@ -170,7 +179,7 @@ def _regression(monomials: Floats, events: Floats) -> Floats:
         direction = solve(flat, gradient.ravel(), assume_a="pos").reshape(x.shape)
         return direction, float(np.sum(direction * gradient))
 
-    x = np.zeros((m, n_processes))
+    x = begin
     value, shares = deviance(x)
     for _ in range(_ITERATIONS):
         direction, decrease = step(x, shares)

@@ -100,8 +100,8 @@ def fit(
     initialisation: Literal["partition", "random"] = "partition",
     smoothing: bool = True,
     optimizer: keras.optimizers.Optimizer | None = None,
-    learning_rate: Schedule | None = Exponential(0.03, 0.001),
-    temperature: Schedule = Exponential(1.0, 0.05),
+    learning_rate: Schedule | None = Exponential(0.01, 0.001),
+    temperature: Schedule = Exponential(0.3, 0.05),
     penalty: Schedule = Constant(1.0),
     evaluate_every: int = 20,
     patience: int | None = None,
@@ -149,7 +149,8 @@ def fit(
     optimizer
         Any Keras optimizer; a copy of it is used. Adam by default.
     learning_rate, temperature, penalty
-        Functions of the progress 0 … 1. With a ``learning_rate`` of None the optimizer's own is used.
+        Functions of the progress 0 … 1. With a ``learning_rate`` of None the optimizer's own is used. The
+        defaults refine partitions; from random starts it is a long way, at temperatures from 1 on.
         ``penalty`` is a factor on the strength of the floors while training.
     evaluate_every
         Hard categories are evaluated every so many steps, on the sample's own cells.
