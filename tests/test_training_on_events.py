@@ -352,7 +352,7 @@ class TestAFit:
         trained = fit(GaussianMixture(4), sample, OBJECTIVE, events=events, **ON_EVENTS | {"steps": 0})
         assert [(s.start, s.step) for s in trained.history] == [(0, -1), (1, -1), (2, -1), (2, 9), (2, 19)]
         temperatures = [s.temperature for s in trained.history]
-        assert temperatures[:3] == [1.0, 1.0, 1.0]
+        assert temperatures[:3] == [0.3, 0.3, 0.3]
         assert temperatures[-1] == pytest.approx(0.05)
         assert trained.history[-1].hard > trained.history[2].hard
 
@@ -532,5 +532,5 @@ def test_it_helps_where_cells_are_coarse() -> None:
         return goal.value(Yields(tuple(other), np.array(sums), np.array(sums), np.array(sums)))
 
     cells = fit(GaussianMixture(8), sample, goal, seed=1, starts=1, steps=60, max_cells=1000)
-    assert goal.value(trained.training) > 1.01 * began
+    assert goal.value(trained.training) > 1.005 * began
     assert on_others(trained.categorizer.rule) > 1.01 * on_others(cells.categorizer.rule)
