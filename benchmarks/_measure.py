@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import multiprocessing
 import os
 import platform
+import resource
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,6 +47,57 @@ def in_turns(programs: Mapping[str, Callable[[], Any]], repetitions: int) -> dic
             program()
             times[name].append(time.perf_counter() - start)
     return times
+
+
+@contextmanager
+def apart(function: Callable[..., Any], *arguments: Any) -> Iterator[Callable[[], float]]:
+    """A function in a process of its own, whose memory no other program has touched.
+
+    Each call of what it gives runs it once more, and returns the seconds that the processor worked for it.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, function, arguments), daemon=True)
+    process.start()
+
+    def run() -> float:
+        here.send(True)
+        seconds: float = here.recv()
+        return seconds
+
+    try:
+        yield run
+    finally:
+        here.send(False)
+        process.join()
+
+
+def _serve(connection: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    while connection.recv():
+        start = time.process_time()
+        function(*arguments)
+        connection.send(time.process_time() - start)
+
+
+def peak_memory(function: Callable[..., Any], *arguments: Any) -> tuple[int, int]:
+    """Bytes that a new process has used at most: before it calls a function, and at the end."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        before: int = pool.apply(_peak)
+        pool.apply(_and_nothing, (function, arguments))
+        return before, pool.apply(_peak)
+
+
+def _and_nothing(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    function(*arguments)
+
+
+def _peak() -> int:
+    status = Path("/proc/self/status")
+    if status.is_file():  # the other number counts the process that this one was started from, too
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def report_times(times: Mapping[str, list[float]], reference: str, n_events: int) -> dict[str, Any]:

@@ -89,22 +89,26 @@ RULES: dict[str, dict[str, str]] = {
     "Identity": {
         "features": _GROUP,
         "kind": f"{_KIND}; the features as they stand, u = x",
-        "width": "width of a cell, one a feature and in its unit; without it a two-hundredth of the range "
-        "of the central 90 % of the first events read, rounded to a power of two",
+        "width": "width of a cell, one a feature and in its unit; without it 1/320 (with a single "
+        "coordinate 1/1600, from four on 1/200) of the range of the central 90 % of the first events read, "
+        "rounded to a power of two",
     },
     "Linear": {
         "features": _GROUP,
-        "kind": f"{_KIND}; u = x, in cells of 1/200 of the range",
+        "kind": f"{_KIND}; u = x, in cells of 1/320 of the range, with a single coordinate 1/1600, from "
+        "four on 1/200",
         "range": "[low, high], upwards, for all features of the group; values outside are kept",
     },
     "Logit": {
         "features": _GROUP,
-        "kind": f"{_KIND}; single scores, u = log(p / (1 − p)), in cells of 0.05",
+        "kind": f"{_KIND}; single scores, u = log(p / (1 − p)), in cells of 1/32, with a single "
+        "coordinate 1/160, from four on 1/20",
         "floor": "a score that is closer to 0 or 1 counts as this close; it travels with the categorizer",
     },
     "LogRatio": {
         "features": f"{_GROUP}; scores that add up to 1, the background's last",
-        "kind": f"{_KIND}; u = log(p / p_last) for every score but the last, in cells of 0.05",
+        "kind": f"{_KIND}; u = log(p / p_last) for every score but the last, in cells of 1/32, "
+        "with a single coordinate 1/160, from four on 1/20",
         "floor": "a score below it, 0 included, counts as this one; it travels with the categorizer",
     },
     "Constraints": {
@@ -130,6 +134,8 @@ RULES: dict[str, dict[str, str]] = {
         "folds": "events are split into so many folds, by a hash of their identifier",
         "held_out": "the folds, counted from 0, that are not trained on: some, but not all. By default "
         "the last, or none if there is one fold",
+        "max_cells": "how many cells the sample may have in a variation, over all datasets and folds; where "
+        "there are more, they are doubled in size along one coordinate after the other, as often as it takes",
     },
 }
 

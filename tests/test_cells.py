@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortado import cells as module
-from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Source, distinct
+from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Source
 from cortado.errors import InputError
+from cortado.kernels import sum_by_number
+from cortado.tally import Tally, distinct
 
 DIMENSIONS = 2
 # From a dense table of cells over a sorted list to addresses that 64 bits cannot number.
@@ -48,8 +49,7 @@ def fill(chunk: list[Event]) -> Cells:
         part = [e for e in chunk if e.dataset == dataset]
         total += Cells.from_events(
             Source(dataset),
-            np.array([e.fold for e in part], np.int64),
-            np.array([e.key for e in part], np.int64),
+            np.array([(e.fold, *e.key) for e in part], np.int64),
             np.array([e.weight for e in part]),
             np.array([e.u for e in part]),
         )
@@ -148,20 +148,35 @@ def test_every_way_to_look_up_addresses_gives_the_same(chunk):
         assert_close(table, dense)
 
 
-@pytest.mark.parametrize("distance", [1000, 10**9])
-def test_a_dense_table_is_not_made_for_distant_cells(monkeypatch, distance):
+@pytest.mark.parametrize(("distance", "largest"), [(1, 4), (1000, 2), (10**9, 2)])
+def test_no_table_of_a_box_is_made_for_distant_cells(monkeypatch, distance, largest):
     """Two cells 10⁹ apart in each direction must not cost 10¹⁸ of memory."""
-    made: list[int] = []
-    bincounts = module._bincounts
+    sizes: list[int] = []
 
-    def counting(index, size, *arguments):
-        made.append(size)
-        return bincounts(index, size, *arguments)
+    def noting(number, size, *arguments):
+        sizes.append(size)
+        return sum_by_number(number, size, *arguments)
 
-    monkeypatch.setattr(module, "_bincounts", counting)
+    monkeypatch.setattr("cortado.tally.sum_by_number", noting)
     fill([Event("a", 0, (i * distance, i * distance), 1.0, (0.0, 0.0)) for i in range(2)])
-    assert made
-    assert max(made) == 2
+    assert max(sizes) == largest
+
+
+def test_events_may_come_in_any_order():
+    """Those far from the first ones are not looked up in a table, but must not be different."""
+    rng = np.random.default_rng(5)
+    address = np.sort(rng.integers(-30, 30, (500, 3)), axis=0)
+    weight, u = rng.normal(1, 1, 500), rng.normal(0, 1, (500, 2))
+    tally = Tally(500, 3, 2)
+    for first in range(0, 500, 50):
+        part = slice(first, first + 50)
+        tally.add(address[part].T.copy(), weight[part], u[part].T.copy())
+    address[:, 0] += 30
+    whole = Cells.from_events(Source("a"), address, weight, u)
+    found = tally.rows()
+    assert np.array_equal(found.key, whole.key)
+    assert np.array_equal(found.n_events, whole.count)
+    np.testing.assert_allclose(found.sums, whole.sums, atol=1e-12)
 
 
 def test_weights_that_cancel_leave_a_row():
@@ -172,9 +187,7 @@ def test_weights_that_cancel_leave_a_row():
 
 
 def test_an_empty_fill_is_empty():
-    cells = Cells.from_events(
-        Source("a"), np.zeros(0, np.int64), np.zeros((0, 2), np.int64), np.zeros(0), np.zeros((0, 2))
-    )
+    cells = Cells.from_events(Source("a"), np.zeros((0, 3), np.int64), np.zeros(0), np.zeros((0, 2)))
     assert len(cells) == 0
     assert cells.sources == ()
     assert cells.dimensions == 2
@@ -187,10 +200,10 @@ def test_sums_of_many_events_keep_their_digits():
     """10⁶ weights of 0.1 in one cell, in one chunk and in a thousand."""
     n = 1_000_000
     weight = np.full(n, 0.1)
-    zero = np.zeros(n, np.int64)
+    zero = np.zeros((n, 2), np.int64)
 
     def part(chunk: slice) -> Cells:
-        return Cells.from_events(Source("a"), zero[chunk], zero[chunk, None], weight[chunk])
+        return Cells.from_events(Source("a"), zero[chunk], weight[chunk])
 
     whole = part(slice(None))
     cut = reduce(Cells.__add__, (part(slice(i, i + 1000)) for i in range(0, n, 1000)))

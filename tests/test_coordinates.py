@@ -40,7 +40,7 @@ def test_identity_is_the_features(x):
 def test_linear_coordinates_are_the_features(x):
     linear = Linear(features=("a", "b"), range=(20.0, 120.0))
     assert np.array_equal(Features.declare(["a", "b"], [linear]).forward(x), x)
-    assert linear.widths() == (0.5, 0.5)
+    assert linear.widths(200) == (0.5, 0.5)
 
 
 @given(p=columns(2, st.floats(1e-8, 1 - 1e-8)))
@@ -130,15 +130,21 @@ def test_widths_are_known_but_for_identity_coordinates():
     assert all(width is not None and width > 0 for width in features.widths[2:])
 
 
+@pytest.mark.parametrize(("n", "cells"), [(1, 160), (2, 32), (3, 32), (4, 20), (5, 20)])
+def test_cells_are_as_small_as_few_coordinates_need(n, cells):
+    names = [f"x{i}" for i in range(n)]
+    assert Features.declare(names, "logit").widths == (1 / cells,) * n
+
+
 @given(x=arrays(np.float64, (50, 2), elements=st.floats(-1e4, 1e4)))
-def test_widths_from_events_are_powers_of_two_and_a_two_hundredth_of_the_range(x):
+def test_widths_from_events_are_powers_of_two_and_a_fraction_of_the_range(x):
     features = Features.declare(["a", "b"]).with_widths_from(x)
     for width, column in zip(features.widths, x.T, strict=True):
         assert width is not None
         low, high = np.quantile(column, [0.05, 0.95])
         span = high - low or max(abs(high), 1.0)
         assert math.frexp(width)[0] == 0.5
-        assert 1 / 1.5 < width / max(span / 200, np.abs(column).max() / 2**48, 2.0**-900) < 1.5
+        assert 1 / 1.5 < width / max(span / 320, np.abs(column).max() / 2**48, 2.0**-900) < 1.5
     assert features.with_widths_from(10 * x) == features  # what is set stays
 
 
@@ -154,7 +160,7 @@ def test_a_feature_that_is_nearly_always_the_same_has_cells_for_the_rest(noise):
 def test_widths_without_any_number_are_those_of_a_unit_range(values):
     x = np.array(values, np.float64)[:, None]
     (width,) = Features.declare(["a"]).with_widths_from(x).widths
-    assert width == 2.0**-8
+    assert width == 2.0**-11
 
 
 # --- declaring ----------------------------------------------------------------------------------------------

@@ -10,13 +10,17 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from cortado import sample as module
+from cortado import toys
 from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Source
 from cortado.coordinates import Features, Identity
 from cortado.errors import ConfigError, InputError
 from cortado.normalisation import Normalisation, weight_factor
-from cortado.sample import Points, Sample
+from cortado.objectives import Asimov, Objective
+from cortado.objectives.yields import Yields
+from cortado.sample import DEFAULT_MAX_CELLS, Points, Sample
 
 FEATURES = Features.declare(["a", "b"], [Identity(features=("a", "b"), width=(0.5, 0.25))], {"b": -999.0})
 N_FOLDS = 3
@@ -33,13 +37,14 @@ def event_lists(x=values, max_size=30):
     return st.lists(event, max_size=max_size)
 
 
-def fill(events, n_folds=N_FOLDS) -> Sample:
-    total = Sample.empty(FEATURES, n_folds)
+def fill(events, n_folds=N_FOLDS, max_cells=DEFAULT_MAX_CELLS) -> Sample:
+    total = Sample.empty(FEATURES, n_folds, max_cells)
     for dataset in NAMES:
         part = [e for e in events if e[0] == dataset]
         x = np.array([e[1:3] for e in part], np.float64).reshape(-1, 2)
         event_id = np.array([e[4] for e in part], np.uint64)
-        total += Sample.from_events(FEATURES, n_folds, Source(dataset), x, [e[3] for e in part], event_id)
+        w = [e[3] for e in part]
+        total += Sample.from_events(FEATURES, n_folds, Source(dataset), x, w, event_id, max_cells)
     return total
 
 
@@ -54,6 +59,7 @@ def assert_equal(one: Sample, other: Sample) -> None:
     assert one.invalid == other.invalid
     assert one.missing == other.missing
     assert (one.features, one.n_folds) == (other.features, other.n_folds)
+    assert (one.max_cells, one.doublings) == (other.max_cells, other.doublings)
 
 
 def toy(rng=None, n=500, **options) -> Sample:
@@ -143,11 +149,12 @@ def test_cells_hold_the_events_between_their_edges(events):
             Features.declare(["a", "b"], [Identity(features=("a", "b"), width=(0.5, 0.5))]), N_FOLDS
         ),
         Sample.empty(Features.declare(["a", "c"], "logit"), N_FOLDS),
+        Sample.empty(FEATURES, N_FOLDS, max_cells=7),
     ],
-    ids=["folds", "widths", "features"],
+    ids=["folds", "widths", "features", "max_cells"],
 )
 def test_samples_of_different_kind_do_not_add_up(other):
-    with pytest.raises(InputError, match="different features, coordinates, cell widths or folds"):
+    with pytest.raises(InputError, match="different features, coordinates, cell widths, folds or max_cells"):
         Sample.empty(FEATURES, N_FOLDS) + other
 
 
@@ -307,6 +314,101 @@ def test_places_without_weight_stay_finite():
 def test_coarsening_to_nothing_is_refused():
     with pytest.raises(ConfigError, match="limit must be at least 1, got 0"):
         points_of([(0, 0)], [1.0]).coarsened(0)
+
+
+# --- a limit to the number of cells -------------------------------------------------------------------------
+
+limits = st.integers(1, 12)
+
+
+@given(events=event_lists(special), max_cells=limits, data=st.data())
+def test_with_a_limit_chunks_and_order_do_not_matter_either(events, max_cells, data):
+    shuffled = data.draw(st.permutations(events))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=4)))
+    parts = [
+        fill(shuffled[i:j], max_cells=max_cells)
+        for i, j in zip([0, *cuts], [*cuts, len(events)], strict=True)
+    ]
+    while len(parts) > 1:
+        at = data.draw(st.integers(0, len(parts) - 2))
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    assert_equal(parts[0], fill(events, max_cells=max_cells))
+
+
+@given(events=event_lists().filter(len), max_cells=limits)
+def test_cells_are_doubled_until_there_are_few_enough_and_not_more_often(events, max_cells):
+    free, limited = fill(events), fill(events, max_cells=max_cells)
+    assert len(limited.cells) <= max(max_cells, len(limited.cells.sources))
+    if limited.doublings:
+        assert len(free._doubled(limited.doublings - 1)) > max_cells
+    total = fill(events).cells.relabel(lambda _: Source("all"))
+    assert limited.cells.count.sum() == total.count.sum()
+    np.testing.assert_allclose(limited.cells.sums.sum(axis=0), total.sums.sum(axis=0), rtol=1e-9, atol=1e-9)
+    for event in events[: 3 if limited.doublings < 50 else 0]:  # then all are in one
+        assert (np.floor(np.array(event[1:3]) / limited.widths) == limited.cells.key).all(axis=1).any()
+
+
+def test_cells_are_doubled_along_one_coordinate_after_the_other():
+    x = np.stack(np.meshgrid(np.arange(8) / 2, np.arange(8) / 4, indexing="ij"), axis=-1).reshape(-1, 2)
+    shapes = {}
+    for max_cells in (64, 63, 31, 15, 7, 3, 1):
+        sample = Sample.from_events(FEATURES, 1, Source("p"), x, np.ones(64), None, max_cells)
+        shapes[max_cells] = tuple(len(set(k)) for k in sample.cells.key.T.tolist())
+        points = sample.points()
+        assert np.all(np.floor(points.place / points.widths) == points.key)
+        assert points.count.sum() == 64
+    assert shapes == {64: (8, 8), 63: (4, 8), 31: (4, 4), 15: (2, 4), 7: (2, 2), 3: (1, 2), 1: (1, 1)}
+
+
+def test_the_limit_is_one_of_each_channel_and_variation():
+    """A variation more does not make the cells of the nominal events coarser."""
+    x = np.arange(100)[:, None] * [0.5, 0.0]
+    total = Sample.empty(FEATURES, 1, max_cells=250)
+    for source in (Source("p"), Source("q"), Source("p", "CR"), Source("p", variation="jesUp")):
+        total += Sample.from_events(FEATURES, 1, source, x, np.ones(100), None, max_cells=250)
+    assert total.doublings == 0
+    assert (total + Sample.from_events(FEATURES, 1, Source("r"), x, np.ones(100), None, 250)).doublings == 1
+
+
+def test_cells_on_either_side_of_zero_are_put_together_if_need_be():
+    x = [[-4.0, 1e10], [4.0, -1e10]]
+    sample = Sample.from_events(FEATURES, 1, Source("p"), x, [1.0, 2.0], None, max_cells=1)
+    assert sample.points().sumw.tolist() == [[3.0]]
+
+
+def test_a_limit_survives_a_file(tmp_path):
+    sample = toy(max_cells=100)
+    assert sample.doublings > 0
+    sample.save(tmp_path / "sample.npz")
+    assert_equal(Sample.load(tmp_path / "sample.npz"), sample)
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="max_cells must be at least 1, got 0"):
+        toy(max_cells=0)
+
+
+FEW_COORDINATES = [toy for toy in toys.FAMILY if Features.declare(toy.names, toy.coordinates).dimensions <= 3]
+
+
+@pytest.mark.parametrize("toy", FEW_COORDINATES, ids=lambda toy: toy.name)
+def test_cells_say_of_categories_what_events_say_to_a_per_mille(toy):
+    """In cells of the default size; the categories are what is nearest to one of ten places."""
+    arrays = toys.arrays(toy.events(seed=1, n_signal=20_000, n_background=200_000))
+    sample = Sample.from_arrays(arrays, toy.coordinates, names=toy.names)
+    points, scale = sample.points(), sample.points().place.std(axis=0)
+    chosen = np.random.default_rng(3).choice(len(points.place), 10, p=points.mass / points.mass.sum())
+    nearest = cKDTree(points.place[chosen] / scale)
+    sums = np.zeros((3, len(sample.processes), 10))
+    for row, process in enumerate(sample.processes):
+        x, w = arrays[process]
+        category = nearest.query(sample.features.forward(np.asarray(x, np.float64)) / scale)[1]
+        sums[:, row] = [np.bincount(category, v, 10) for v in (w, w**2, np.ones(len(w)))]
+    on_cells = points.yields(nearest.query(points.place / scale)[1], 10)
+    on_events = Yields(sample.processes, sums[0], sums[1], sums[2].astype(np.int64))
+    asimov = Objective((Asimov(toy.signals),))
+    assert asimov.value(on_cells) == pytest.approx(asimov.value(on_events), rel=1e-3)
+    assert np.any(on_cells.count != on_events.count)
 
 
 # --- from arrays --------------------------------------------------------------------------------------------
@@ -570,7 +672,7 @@ FILES = {
 def test_what_is_not_a_sample_is_refused(tmp_path, make):
     path = tmp_path / "sample.npz"
     make(path)
-    with pytest.raises(InputError, match=r"sample\.npz is not a file of format 'cortado-sample-1'"):
+    with pytest.raises(InputError, match=r"sample\.npz is not a file of format 'cortado-sample-2'"):
         Sample.load(path)
 
 
@@ -592,5 +694,5 @@ def test_a_damaged_sample_is_refused_wherever_the_damage_is(tmp_path):
 
 def test_another_format_is_named(tmp_path):
     of_other_kind(tmp_path / "sums.npz")
-    with pytest.raises(InputError, match="must be 'cortado-sample-1', got 'cortado-category-sums-1'"):
+    with pytest.raises(InputError, match="must be 'cortado-sample-2', got 'cortado-category-sums-1'"):
         Sample.load(tmp_path / "sums.npz")

@@ -23,7 +23,9 @@ def fill(events, variation: str = "nominal", channel: str = "SR") -> Cells:
         part = [e for e in events if e[0] == process]
         category, fold = (np.array([e[i] for e in part], np.int64) for i in (1, 2))
         weight = np.array([e[3] for e in part], np.float64)
-        total += Cells.from_events(Source(process, channel, variation), fold, category[:, None], weight)
+        total += Cells.from_events(
+            Source(process, channel, variation), np.stack([fold, category], axis=1), weight
+        )
     return total
 
 

@@ -267,6 +267,42 @@ class TestTheJob:
             run(content | {"categories": [4]}, done.folder, toy_folder)
         assert {path: path.stat().st_mtime_ns for path in done.folder.rglob("*")} == before
 
+    def test_the_objective_is_compared_on_cells_and_on_events(self, done):
+        for result in read(done.folder)["results"]:
+            training = row_of(result, "learned", "training")["combined"]
+            on_cells, on_events = result["objective_on_cells"], result["objective_on_events"]
+            assert on_events == pytest.approx(training, rel=1e-9)
+            assert on_cells != on_events
+            assert on_cells == pytest.approx(on_events, rel=5e-3)  # there are few events
+            noted = any(f"{on_events:.4f} event by event" in note for note in done.notes)
+            assert noted == (abs(on_cells / on_events - 1) > 1e-3)
+
+
+class TestFewCells:
+    @pytest.fixture(scope="class", params=["cells", "events"], ids=["trained on cells", "trained on events"])
+    @classmethod
+    def coarse(cls, request, tmp_path_factory, toy_folder, toy_config):
+        fit = {"steps": 20, "starts": 1, "max_cells": 100, "train_on": request.param, "event_steps": 1}
+        folder = tmp_path_factory.mktemp("coarse")
+        return request.param, run(toy_config(categories=4, fit=fit), folder, toy_folder)
+
+    def test_the_difference_is_reported(self, coarse):
+        trained_on, job = coarse
+        (result,) = read(job.folder)["results"]
+        on_cells, on_events = result["objective_on_cells"], result["objective_on_events"]
+        assert on_events == pytest.approx(row_of(result, "learned", "training")["combined"], rel=1e-9)
+        assert abs(on_cells / on_events - 1) > 1e-3
+        (note,) = (note for note in job.notes if "event by event" in note)
+        assert f"{on_cells:.4f} as their cells say, and {on_events:.4f} event by event" in note
+        advice = {"cells": r"fit\.train_on.*fit\.max_cells", "events": "went on with the events"}
+        assert re.search(advice[trained_on], note)
+
+    def test_there_are_as_few_cells_as_asked_for(self, coarse):
+        _, job = coarse
+        sample = ct.Sample.load(job.folder / "stages" / "sample.npz")
+        assert sample.doublings > 0
+        assert 0 < len(sample.cells) <= 100
+
 
 class TestOneNumberOfCategories:
     @pytest.fixture(scope="class")
@@ -508,7 +544,8 @@ class TestInterrupts:
     def content(toy_config):
         return toy_config(
             categories=[2, 3],
-            fit={"steps": 20, "starts": 1},
+            # Of so few events, a partition of the cells finds regions without any background.
+            fit={"steps": 20, "starts": 1, "initialisation": "random"},
             constraints={"min_background": 0.0, "min_effective_events": 0.0},
         )
 

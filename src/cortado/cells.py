@@ -7,7 +7,6 @@ the same events are equal however the events were cut into chunks (counts exactl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import InputError
+from cortado.tally import Rows, Tally, distinct
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -23,10 +23,6 @@ Integers = npt.NDArray[np.int64]
 NOMINAL = "nominal"
 # Sums of w, w² and |w|; further columns of `Cells.sums` are sums of |w|·u, one a coordinate.
 SUMW, SUMW2, SUMABSW, MOMENTS = 0, 1, 2, 3
-
-# A dense table of cells is quicker than sorting as long as it is not much larger than the list of events.
-_DENSE_CELLS_PER_EVENT = 8
-_DENSE_CELLS_ALWAYS = 1 << 16
 
 
 class Source(NamedTuple):
@@ -80,29 +76,26 @@ class Cells:
     def from_events(
         cls,
         source: Source,
-        fold: Integers,
-        key: Integers,
+        address: Integers,
         weight: Floats,
         coordinates: Floats | None = None,
     ) -> Cells:
         """Sum n events of one dataset, channel and variation.
 
-        ``fold`` (n,), ``key`` (n, d), ``weight`` (n,); ``coordinates`` (n, m) adds the moments.
+        ``address`` (n, 1 + d): fold and cell; ``weight`` (n,); ``coordinates`` (n, m) adds the moments.
         """
-        absolute = np.abs(weight)
-        columns = [weight, weight * weight, absolute]
-        if coordinates is not None:
-            columns += [absolute * u for u in coordinates.T]
-        address = np.column_stack([fold, key])
-        unique, sums, count = _sum_by_address(address, columns, np.ones(len(weight), np.int64))
-        folds = np.unique(unique[:, 0])
-        return cls(
-            tuple(source._replace(fold=int(f)) for f in folds),
-            np.searchsorted(folds, unique[:, 0]).astype(np.int64),
-            unique[:, 1:],
-            sums,
-            count,
-        )
+        tally = Tally(len(weight), address.shape[1], 0 if coordinates is None else coordinates.shape[1])
+        moments = np.zeros((0, len(weight))) if coordinates is None else coordinates.T
+        tally.add(np.ascontiguousarray(address.T), weight, np.ascontiguousarray(moments))
+        return cls.from_tally(source, tally)
+
+    @classmethod
+    def from_tally(cls, source: Source, tally: Tally) -> Cells:
+        """The sums of one dataset, channel and variation, whose addresses begin with the fold."""
+        fold, key, sums, count = tally.rows()
+        there = np.bincount(fold) > 0
+        sources = tuple(source._replace(fold=f) for f in np.flatnonzero(there).tolist())
+        return cls(sources, (np.cumsum(there) - 1)[fold], key, sums, count)
 
     def __len__(self) -> int:
         return len(self.count)
@@ -121,10 +114,14 @@ class Cells:
                 f"{self.dimensions} and {other.dimensions} integers, "
                 f"{self.sums.shape[1]} and {other.sums.shape[1]} sums"
             )
+        if not self.sources or not other.sources:
+            return self if self.sources else other
         sources = tuple(sorted({*self.sources, *other.sources}))
-        parts = [_rows_under(part, sources) for part in (self, other)]
-        address, sums, count = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return _from_address(sources, address, sums, count)
+        ours, theirs = (
+            Rows(_indices(part.sources, sources, part.source), part.key, part.sums, part.count)
+            for part in (self, other)
+        )
+        return Cells(sources, *ours.merged(theirs))
 
     def relabel(self, rename: Callable[[Source], Source], factor: Mapping[str, float] | None = None) -> Cells:
         """Rename the sources, merging those that get one name.
@@ -136,11 +133,15 @@ class Cells:
         if len(scale):
             sums *= scale[self.source, None]
             sums[:, SUMW2] *= scale[self.source]
-        renamed = [rename(s) for s in self.sources]
+        renamed = tuple(rename(s) for s in self.sources)
         sources = tuple(sorted(set(renamed)))
-        index = np.array([sources.index(s) for s in renamed], np.int64)
-        new = index[self.source] if len(index) else self.source
-        return _from_address(sources, np.column_stack([new, self.key]), sums, self.count)
+        return _summed(sources, _indices(renamed, sources, self.source), self.key, sums, self.count)
+
+    def moved(self, key: Integers) -> Cells:
+        """The same sums under other addresses (n, d), added up where these are equal."""
+        if np.array_equal(key, self.key):
+            return self
+        return _summed(self.sources, self.source, key, self.sums, self.count)
 
     def select(self, keep: Callable[[Source], bool]) -> Cells:
         """The rows of the sources for which ``keep`` is true."""
@@ -156,76 +157,17 @@ class Cells:
         )
 
 
-def distinct(address: Integers) -> tuple[Integers, Integers]:
-    """The different rows of ``address`` (n, c), sorted, and which of them each row is, (n,).
-
-    As of :func:`numpy.unique` along the first axis; quicker where the rows, as digits, make one number.
-    """
-    span = _span(address)
-    if span is None:
-        unique, index = np.unique(address, axis=0, return_inverse=True)
-        return unique, index.reshape(-1)
-    low = address.min(axis=0)
-    packed, index = np.unique(_packed(address, low, span), return_inverse=True)
-    return _unpacked(packed, low, span), index
+def _indices(names: tuple[Source, ...], sources: tuple[Source, ...], source: Integers) -> Integers:
+    """What indices into ``names`` are as indices into ``sources``, where every name is."""
+    return np.array([sources.index(name) for name in names], np.int64)[source]
 
 
-def _rows_under(part: Cells, sources: tuple[Source, ...]) -> tuple[Integers, Floats, Integers]:
-    index = np.array([sources.index(s) for s in part.sources], np.int64)
-    source = index[part.source] if len(index) else part.source
-    return np.column_stack([source, part.key]), part.sums, part.count
-
-
-def _from_address(sources: tuple[Source, ...], address: Integers, sums: Floats, count: Integers) -> Cells:
-    unique, new_sums, new_count = _sum_by_address(address, list(sums.T), count)
-    return Cells(sources, unique[:, 0], unique[:, 1:], new_sums, new_count)
-
-
-def _sum_by_address(
-    address: Integers, columns: list[Floats], count: Integers
-) -> tuple[Integers, Floats, Integers]:
-    """Sum ``columns`` and ``count`` over equal rows of ``address`` (n, c); rows come out sorted."""
-    if not len(address):
-        return address, np.zeros((0, len(columns))), count
-    span = _span(address)
-    if span is None:
-        unique, index = distinct(address)
-        return unique, *_bincounts(index, len(unique), columns, count)
-    low, size = address.min(axis=0), math.prod(span)
-    packed = _packed(address, low, span)
-    if size <= max(_DENSE_CELLS_PER_EVENT * len(address), _DENSE_CELLS_ALWAYS):
-        occupied = np.flatnonzero(np.bincount(packed, minlength=size))
-        sums, counts = _bincounts(packed, size, columns, count)
-        sums, counts = sums[occupied], counts[occupied]
-    else:
-        occupied, index = np.unique(packed, return_inverse=True)
-        sums, counts = _bincounts(index, len(occupied), columns, count)
-    return _unpacked(occupied, low, span), sums, counts
-
-
-def _span(address: Integers) -> tuple[int, ...] | None:
-    """How many integers each column of ``address`` (n, c) reaches over; None if a row makes no 62 bits."""
-    if not len(address):
-        return None
-    # Python integers: the span of distant addresses does not fit 64 bits.
-    ends = zip(address.min(axis=0), address.max(axis=0), strict=True)
-    span = tuple(int(last) - int(first) + 1 for first, last in ends)
-    return span if math.prod(span) < 1 << 62 else None
-
-
-def _packed(address: Integers, low: Integers, span: tuple[int, ...]) -> Integers:
-    """The rows as numbers (n,), in their order."""
-    return np.ravel_multi_index(tuple((address - low).T), span).astype(np.int64, copy=False)
-
-
-def _unpacked(packed: Integers, low: Integers, span: tuple[int, ...]) -> Integers:
-    return np.column_stack(np.unravel_index(packed, span)).astype(np.int64, copy=False) + low
-
-
-def _bincounts(index: Integers, size: int, columns: list[Floats], count: Integers) -> tuple[Floats, Integers]:
-    sums = np.column_stack([np.bincount(index, weights=c, minlength=size) for c in columns]).astype(
-        np.float64
-    )
+def _summed(
+    sources: tuple[Source, ...], source: Integers, key: Integers, sums: Floats, count: Integers
+) -> Cells:
+    """A table of rows that may share their source and address."""
+    unique, index = distinct(np.column_stack([source, key]))
     # Sums of counts are exact in float64 up to 2⁵³ events a cell.
-    counts = np.bincount(index, weights=count, minlength=size).astype(np.int64)
-    return sums, counts
+    new = np.stack([np.bincount(index, weights=c, minlength=len(unique)) for c in (*sums.T, count)], axis=1)
+    table = new[:, :-1].astype(np.float64)
+    return Cells(sources, unique[:, 0].copy(), unique[:, 1:].copy(), table, new[:, -1].astype(np.int64))

@@ -24,6 +24,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cortado._version import __version__
+from cortado.columnar.datasets import DEFAULT_CHUNK_SIZE
 from cortado.errors import ConfigError, CortadoError, OutputError
 from cortado.files import write_text
 from cortado.startup import without_startup_messages
@@ -69,7 +70,7 @@ def run(
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
-    chunk_size: ChunkSize = 200_000,
+    chunk_size: ChunkSize = DEFAULT_CHUNK_SIZE,
     force: Force = False,
     show_traceback: Details = False,
 ) -> None:
@@ -84,7 +85,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the toy events.")] = 1,
     workers: Workers = None,
     scheduler: Scheduler = None,
-    chunk_size: ChunkSize = 200_000,
+    chunk_size: ChunkSize = DEFAULT_CHUNK_SIZE,
     force: Force = False,
     show_traceback: Details = False,
 ) -> None:

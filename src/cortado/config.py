@@ -19,6 +19,7 @@ from cortado.objectives import (
     MinEvents,
     Objective,
 )
+from cortado.sample import DEFAULT_MAX_CELLS
 from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
@@ -123,6 +124,7 @@ class FitConfig(_Section):
     held_out: tuple[int, ...] | None = Field(
         default=None, description="folds not trained on; by default the last"
     )
+    max_cells: int = Field(default=DEFAULT_MAX_CELLS, ge=1, description="cells of the sample, at most")
 
     @model_validator(mode="after")
     def _folds_exist(self) -> FitConfig:

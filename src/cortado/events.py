@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,24 +37,47 @@ class CleanEvents:
         return int(self.missing.sum())
 
 
-def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents:
-    """Features and weights of n events as float64 arrays, with missing and unusable events marked.
+@dataclass(frozen=True, eq=False)
+class GivenEvents:
+    """n events of one fill as they were given: a column (n,) for each feature, and weights (n,)."""
 
-    Raises ``InputError`` if a feature is absent, has not one value an event, or a weight is not finite.
-    """
-    x = feature_array(features, values)
-    w = _flat("weight", weight)
-    if w.shape != x.shape[:1]:
-        raise InputError(f"weight must have one value an event, {len(x)}, got shape {w.shape}")
-    if not np.isfinite(w).all():
-        raise InputError(
-            f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not"
-        )
-    missing = missing_events(features, x)
-    valid = features.valid(x)
-    bad = ~valid & ~missing[:, None]
-    invalid = {name: int(n) for name, n in zip(features.names, bad.sum(axis=0), strict=True) if n}
-    return CleanEvents(x, w, missing, valid.all(axis=1) & ~missing, invalid)
+    features: Features
+    columns: tuple[npt.NDArray[Any], ...]
+    weight: npt.NDArray[Any]
+
+    @classmethod
+    def of(cls, features: Features, values: Any, weight: npt.ArrayLike) -> GivenEvents:
+        """Features and weights of n events.
+
+        Raises ``InputError`` if a feature is absent, has not one value an event, or a weight is not finite.
+        """
+        columns = _columns(features, values)
+        w = _flat("weight", weight)
+        if w.shape != columns[0].shape:
+            raise InputError(f"weight must have one value an event, {len(columns[0])}, got shape {w.shape}")
+        if not np.isfinite(w).all():
+            raise InputError(
+                f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not"
+            )
+        return cls(features, columns, w)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def clean(self, rows: slice = slice(None)) -> CleanEvents:
+        """Some of the events as float64 arrays, with missing and unusable ones marked."""
+        x = _table([column[rows] for column in self.columns])
+        missing = missing_events(self.features, x)
+        valid = self.features.valid(x)
+        usable = valid.all(axis=1) & ~missing
+        bad = () if usable.all() else zip(self.features.names, (~valid & ~missing[:, None]).T, strict=True)
+        invalid = {name: n for name, b in bad if (n := int(np.count_nonzero(b)))}
+        return CleanEvents(x, self.weight[rows].astype(np.float64), missing, usable, invalid)
+
+
+def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents:
+    """All events of one fill, cleaned; errors as of :meth:`GivenEvents.of`."""
+    return GivenEvents.of(features, values, weight).clean()
 
 
 def missing_events(features: Features, x: Floats) -> Bools:
@@ -90,22 +113,34 @@ def feature_array(features: Features, values: Any) -> Floats:
     ``values`` is an (n, D) array in that order, or a mapping or awkward record array that holds the features
     by name. An absent value (None) becomes NaN.
     """
+    return _table(_columns(features, values))
+
+
+def _table(columns: Sequence[npt.NDArray[Any]]) -> Floats:
+    """Columns (n,) side by side, (n, D) float64; the values of a column lie together."""
+    x = np.empty((len(columns), len(columns[0])))
+    for row, column in zip(x, columns, strict=True):
+        row[...] = column
+    return x.T
+
+
+def _columns(features: Features, values: Any) -> tuple[npt.NDArray[Any], ...]:
     if isinstance(values, np.ndarray | list | tuple):
-        x = _float64("features", values)
+        x = _numbers("features", values)
         if x.ndim != 2 or x.shape[1] != len(features.names):
             raise InputError(
                 f"features must have shape (n, {len(features.names)}) for {list(features.names)}, "
                 f"got {x.shape}"
             )
-        return x
+        return tuple(x.T)
     names = _field_names(values)
     if absent := [name for name in features.names if name not in names]:
         raise InputError(f"features {absent} are not there; there are {sorted(names)}")
-    columns = [_flat(f"feature {name!r}", values[name]) for name in features.names]
+    columns = tuple(_flat(f"feature {name!r}", values[name]) for name in features.names)
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         raise InputError(f"features {list(features.names)} must have equal length, got {sorted(lengths)}")
-    return np.column_stack(columns)
+    return columns
 
 
 def _field_names(values: Any) -> list[str]:
@@ -119,24 +154,25 @@ def _field_names(values: Any) -> list[str]:
         ) from error
 
 
-def _flat(what: str, values: Any) -> Floats:
+def _flat(what: str, values: Any) -> npt.NDArray[Any]:
     if isinstance(values, ak.Array):
         if values.ndim != 1:
             raise InputError(f"{what} must have one value an event, got {values.ndim} dimensions")
-        values = ak.to_numpy(ak.fill_none(values, np.nan))
-    array = _float64(what, values)
+        values = ak.to_numpy(values)  # None becomes masked
+    array = _numbers(what, values)
     if array.ndim != 1:
         raise InputError(f"{what} must have one number an event, got shape {array.shape}")
     return array
 
 
-def _float64(what: str, values: Any) -> Floats:
-    """Numbers as float64; None, and a masked value whatever stands under the mask, become NaN."""
+def _numbers(what: str, values: Any) -> npt.NDArray[Any]:
+    """Numbers as they are; None, and a masked value whatever stands under the mask, become NaN."""
     try:
         array = np.asanyarray(values)
         if array.dtype.kind not in "fiubO":
             raise InputError(f"{what} must be numbers, got {array.dtype} of shape {array.shape}")
-        numbers = array.astype(np.float64)
+        if np.ma.isMaskedArray(array):
+            return np.ma.filled(array.astype(np.float64), np.nan)
+        return np.asarray(array, np.float64 if array.dtype.kind == "O" else None)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} must be numbers: {error}") from error
-    return np.ma.filled(numbers, np.nan) if np.ma.isMaskedArray(numbers) else np.asarray(numbers)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError, InputError
+from cortado.kernels import mixed, mixed_remainder
 
 UInt64s = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
@@ -22,10 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 def mix(values: UInt64s) -> UInt64s:
     """Scramble 64-bit integers (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
-    z = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    return mixed(values.astype(np.uint64, copy=False))
 
 
 def assign_folds(event_id: npt.ArrayLike, n_folds: int) -> npt.NDArray[np.int64]:
@@ -33,7 +31,7 @@ def assign_folds(event_id: npt.ArrayLike, n_folds: int) -> npt.NDArray[np.int64]
     identifiers = np.asarray(event_id)
     if identifiers.dtype.kind == "i":
         identifiers = identifiers.astype(np.int64).view(np.uint64)
-    return (mix(identifiers) % np.uint64(n_folds)).astype(np.int64)
+    return mixed_remainder(identifiers.astype(np.uint64, copy=False), n_folds)
 
 
 def entry_ids(events: Any) -> UInt64s:
@@ -46,7 +44,8 @@ def entry_ids(events: Any) -> UInt64s:
     name = str(metadata["filename"]).rsplit("/", 1)[-1]
     digest = hashlib.sha256(f"{metadata['dataset']}\0{name}".encode()).digest()
     entries = np.arange(metadata["entrystart"], metadata["entrystop"], dtype=np.uint64)
-    return mix(entries ^ np.frombuffer(digest[:8], dtype="<u8")[0])
+    entries ^= np.frombuffer(digest[:8], dtype="<u8")[0]
+    return mix(entries)
 
 
 def content_ids(values: Floats) -> UInt64s:

@@ -35,6 +35,7 @@ _FILES = (
     *(f"{figure}.{kind}" for figure in ("stack", "category_map") for kind in ("png", "pdf")),
 )
 _SUMMARY = "summary.json"
+_NOTED_DIFFERENCE = 1e-3  # between objectives on cells and on events
 _CURVE = ("significance.png", "significance.pdf")  # where there are several numbers of categories
 _MAP_TAIL = 0.005  # of each process, on either side, lies outside of the map
 
@@ -91,12 +92,13 @@ def write_outputs(
         write_figures(place, templates, config.signals, learned[n], ranges)
     some = next(iter(all_events.values()))
     uncategorised = dict(zip(some.processes, some.uncategorised[:, 0].tolist(), strict=True))
+    compared = _compared(config, learned, sample, sums)
     limit = limit_or_none(sample, config.objective)
     one_more = {n: best_split(sample, config.objective, c.rule) for n, c in learned.items() if limit}
     if len(learned) > 1:
         write_curve(folder, [row for n in learned for row in _learned(rows[n])], limit)
     results = [
-        _result(n, learned[n], rows[n], templates) | _reached(rows[n], limit, one_more.get(n))
+        _result(n, learned[n], rows[n], templates, compared[n]) | _reached(rows[n], limit, one_more.get(n))
         for n, templates in all_events.items()
     ]
     summary = _summary(config, results, uncategorised) | {"limit": limit and limit.as_dict()}
@@ -106,8 +108,57 @@ def write_outputs(
         export.pyhf(templates.nominal, signals=config.signals, path=place / "workspace.json")
         export.combine(templates.nominal, signals=config.signals, path=place / "datacard.txt")
     n_learned = {n: c.n_categories for n, c in learned.items()}
-    notes = (*_limit_notes(rows, limit, one_more), *_notes(some), *_overtraining_notes(config, sums))
+    notes = (
+        *_limit_notes(rows, limit, one_more),
+        *_notes(some),
+        *_overtraining_notes(config, sums),
+        *_compression_notes(config, sample, compared),
+    )
     return JobResult(folder, rows, uncategorised, n_learned, notes, limit, one_more)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The objective of hard categories on the training folds, on cells at their centroids and on events."""
+
+    on_cells: float
+    on_events: float
+
+    @property
+    def difference(self) -> float:
+        """Relative to that on events."""
+        return self.on_cells / self.on_events - 1 if self.on_events else 0.0
+
+
+def _compared(
+    config: Config, learned: Mapping[int, Categorizer], sample: Sample, sums: CategorySums
+) -> dict[int, _Compared]:
+    folds, value = config.fit.training_folds, config.objective.value
+    points = sample.points(folds)
+    compared = {}
+    for n, categorizer in learned.items():
+        on_cells = points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
+        on_events = sums.templates(scheme_name(LEARNED, n), folds=folds, events="training").yields()
+        compared[n] = _Compared(value(on_cells), value(on_events))
+    return compared
+
+
+def _compression_notes(config: Config, sample: Sample, compared: Mapping[int, _Compared]) -> Iterator[str]:
+    """What the user should know where cells say something else than the events in them."""
+    if config.trains_on_events:
+        advice = "the training went on with the events"
+    elif sample.doublings:
+        advice = (
+            "training on events (fit.train_on), or more cells (fit.max_cells), would take it into account"
+        )
+    else:
+        advice = "training on events (fit.train_on), or smaller cells, would take it into account"
+    for n, c in compared.items():
+        if abs(c.difference) > _NOTED_DIFFERENCE:
+            yield (
+                f"K = {n}: on the training events the objective is {c.on_cells:.4f} as their cells say, and "
+                f"{c.on_events:.4f} event by event ({100 * c.difference:+.2g} %); {advice}."
+            )
 
 
 def _place(config: Config, folder: Path, n: int) -> Path:
@@ -179,13 +230,15 @@ def _scheme_rows(config: Config, sums: CategorySums, n: int) -> list[SchemeRow]:
 
 
 def _result(
-    n: int, categorizer: Categorizer, rows: Sequence[SchemeRow], templates: Templates
+    n: int, categorizer: Categorizer, rows: Sequence[SchemeRow], templates: Templates, compared: _Compared
 ) -> dict[str, Any]:
     return {
         "asked_for": n,
         "n_categories": categorizer.n_categories,
         "categorizer": categorizer.digest,
         "significances": [row.as_dict() for row in rows],
+        "objective_on_cells": compared.on_cells,
+        "objective_on_events": compared.on_events,
         "yields": {process: templates.values(process).tolist() for process in templates.processes},
     }
 

@@ -12,19 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.archive import read_archive, write_archive
-from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source, distinct
+from cortado.blocks import blocks
+from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError
-from cortado.events import clean, missing_events, refuse_invalid
+from cortado.events import GivenEvents, missing_events, refuse_invalid
 from cortado.folds import checked_ids, chosen_folds, content_ids, fold_of
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
+from cortado.tally import Tally, distinct
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_FORMAT = "cortado-sample-1"
-_LARGEST_KEY = 2.0**53
+DEFAULT_MAX_CELLS = 1_000_000
+_FORMAT = "cortado-sample-2"
+_KEY_BITS = 53
+_ALL_IN_ONE = _KEY_BITS + 1  # doublings after which any address is 0 or −1
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +122,9 @@ class Points:
 class Sample:
     """Σw, Σw², Σ|w|, Σ|w|·u and event counts per cell of coordinate space, dataset, variation and fold.
 
-    Samples add up, in any order, like histograms. Cells have the integer address ⌊u / width⌋.
+    Samples add up, in any order, like histograms. Cells have the integer address ⌊u / width⌋. Where there are
+    too many, they are doubled in size along one coordinate after the other, as often as it takes: so often
+    depends on all events together, and not on how they came.
 
     Attributes
     ----------
@@ -132,6 +138,10 @@ class Sample:
         Number of events left out because a feature was not a finite number, by (dataset, feature).
     missing
         Number of events left out because a feature does not exist in them, by dataset.
+    max_cells
+        How many cells there may be in a channel and variation, over all datasets and folds.
+    doublings
+        How often cells were doubled in size, along the first coordinate, the second …, and the first again.
     """
 
     features: Features
@@ -139,17 +149,22 @@ class Sample:
     cells: Cells
     invalid: Counter[tuple[str, str]] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
+    max_cells: int = DEFAULT_MAX_CELLS
+    doublings: int = 0
 
     def __post_init__(self) -> None:
         if self.n_folds < 1:
             raise ConfigError(f"n_folds must be at least 1, got {self.n_folds}")
+        if self.max_cells < 1:
+            raise ConfigError(f"max_cells must be at least 1, got {self.max_cells}")
         if None in self.features.widths:
             raise ConfigError(f"every coordinate needs a cell width, got {self.features.widths}")
 
     @classmethod
-    def empty(cls, features: Features, n_folds: int = 2) -> Sample:
+    def empty(cls, features: Features, n_folds: int = 2, max_cells: int = DEFAULT_MAX_CELLS) -> Sample:
         """A sample without events: the identity of addition."""
-        return cls(features, n_folds, Cells.empty(features.dimensions, features.dimensions))
+        cells = Cells.empty(features.dimensions, features.dimensions)
+        return cls(features, n_folds, cells, max_cells=max_cells)
 
     @classmethod
     def from_arrays(
@@ -161,6 +176,7 @@ class Sample:
         missing: Mapping[str, float] | None = None,
         n_folds: int = 2,
         event_ids: Mapping[str, npt.ArrayLike] | None = None,
+        max_cells: int = DEFAULT_MAX_CELLS,
     ) -> Sample:
         """A sample straight from arrays in memory: per process features (n, D) and weights (n,).
 
@@ -176,10 +192,10 @@ class Sample:
             numbers are absent for a process or not one integer an event.
         """
         features, arrays = declared_arrays(processes, coordinates, names, missing)
-        sample = cls.empty(features, n_folds)
+        sample = cls.empty(features, n_folds, max_cells)
         for process, (x, w) in arrays.items():
             event_id = identifiers(process, x, w, event_ids)
-            sample = sample + cls.from_events(features, n_folds, Source(process), x, w, event_id)
+            sample = sample + cls.from_events(features, n_folds, Source(process), x, w, event_id, max_cells)
         return sample.checked(arrays).without_negative_processes()
 
     @classmethod
@@ -191,40 +207,82 @@ class Sample:
         x: npt.ArrayLike,
         weight: npt.ArrayLike,
         event_id: npt.ArrayLike | None,
+        max_cells: int = DEFAULT_MAX_CELLS,
     ) -> Sample:
         """The sample of n events of one dataset, channel and variation (``source``; its fold is not used).
 
         ``x`` (n, D) features as they stand in the ntuple, ``weight`` (n,), ``event_id`` (n,) integers from
         which the folds come. Events with a missing or non-finite feature are counted, not used.
         """
-        events = clean(features, x, weight)
-        fold = fold_of(event_id, len(events.x), n_folds)[events.usable]
-        u = features.forward(events.x[events.usable])
-        key = np.floor(u / np.array(features.widths, np.float64))
-        if key.size and np.abs(key).max() >= _LARGEST_KEY:
-            raise InputError(
-                f"dataset {source.dataset!r}: a value of {list(features.labels)} is more than "
-                f"{_LARGEST_KEY:.0e} cell widths {list(features.widths)} from zero; "
-                "declare it missing, or choose larger widths"
-            )
-        cells = Cells.from_events(source, fold, key.astype(np.int64), events.weight[events.usable], u)
-        invalid = Counter({(source.dataset, name): n for name, n in events.invalid.items()})
-        missing = Counter({source.dataset: events.n_missing} if events.n_missing else {})
-        return cls(features, n_folds, cells, invalid, missing)
+        given = GivenEvents.of(features, x, weight)
+        fold = fold_of(event_id, len(given), n_folds)
+        widths = np.array(features.widths, np.float64)
+        tally = Tally(len(given), 1 + features.dimensions, features.dimensions)
+        n_missing, invalid = 0, Counter[str]()
+        for rows in blocks(len(given)):
+            events = given.clean(rows)
+            kept = slice(None) if events.usable.all() else events.usable
+            u = features.forward(events.x[kept])
+            address = np.empty((1 + features.dimensions, len(u)), np.int64)
+            address[0], address[1:] = fold[rows][kept], _cell(u, widths, features, source.dataset).T
+            tally.add(address, events.weight[kept], u.T)
+            n_missing += events.n_missing
+            invalid.update(events.invalid)
+        return cls(
+            features,
+            n_folds,
+            Cells.from_tally(source, tally),
+            Counter({(source.dataset, name): n for name, n in invalid.items()}),
+            Counter({source.dataset: n_missing} if n_missing else {}),
+            max_cells,
+        )._within_limit()
 
     def __add__(self, other: Sample) -> Sample:
         if not isinstance(other, Sample):
             return NotImplemented
-        if self.features != other.features or self.n_folds != other.n_folds:
+        if (self.features, self.n_folds, self.max_cells) != (other.features, other.n_folds, other.max_cells):
             raise InputError(
-                "samples of different features, coordinates, cell widths or folds cannot be added"
+                "samples of different features, coordinates, cell widths, folds or max_cells cannot be added"
             )
+        doublings = max(self.doublings, other.doublings)
         return replace(
             self,
-            cells=self.cells + other.cells,
+            cells=self._doubled(doublings) + other._doubled(doublings),
             invalid=self.invalid + other.invalid,
             missing=self.missing + other.missing,
-        )
+            doublings=doublings,
+        )._within_limit()
+
+    def _within_limit(self) -> Sample:
+        """This sample with as many more doublings as bring it below ``max_cells``, as far as they can."""
+        sample = self
+        while sample._n_cells > self.max_cells and sample.doublings < self.features.dimensions * _ALL_IN_ONE:
+            doublings = sample.doublings + 1
+            sample = replace(sample, cells=sample._doubled(doublings), doublings=doublings)
+        return sample
+
+    @property
+    def _n_cells(self) -> int:
+        """The number of cells in the channel and variation that has the most."""
+        n = Counter[tuple[str, str]]()
+        for source, rows in zip(self.cells.sources, np.bincount(self.cells.source).tolist(), strict=False):
+            n[source.channel, source.variation] += rows
+        return max(n.values(), default=0)
+
+    def _doubled(self, doublings: int) -> Cells:
+        """The cells after so many doublings in all."""
+        if doublings == self.doublings:
+            return self.cells
+        times = _times_doubled(doublings, self.features.dimensions)
+        key = self.cells.key >> (times - _times_doubled(self.doublings, self.features.dimensions))
+        key[:, times >= _ALL_IN_ONE] = 0  # cells on either side of 0 never meet by doubling
+        return self.cells.moved(key)
+
+    @property
+    def widths(self) -> Floats:
+        """(d,) widths of the cells along each coordinate."""
+        declared = np.array(self.features.widths, np.float64)
+        return declared * 2.0 ** _times_doubled(self.doublings, self.features.dimensions)
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -283,7 +341,7 @@ class Sample:
         key, index = distinct(cells.key)
         n = len(key)
         absolute: Floats = np.bincount(index, weights=cells.sums[:, SUMABSW], minlength=n).astype(np.float64)
-        widths = np.array(self.features.widths, np.float64)
+        widths = self.widths
         place = (key + 0.5) * widths
         moments = np.column_stack(
             [np.bincount(index, weights=m, minlength=n) for m in cells.sums[:, MOMENTS:].T]
@@ -315,6 +373,8 @@ class Sample:
             "n_folds": self.n_folds,
             "invalid": [[*k, n] for k, n in sorted(self.invalid.items())],
             "missing": sorted(self.missing.items()),
+            "max_cells": self.max_cells,
+            "doublings": self.doublings,
         }
         write_archive(path, _FORMAT, header, {"cells": self.cells})
 
@@ -328,7 +388,26 @@ class Sample:
             tables["cells"],
             Counter({(d, f): n for d, f, n in header["invalid"]}),
             Counter(dict(header["missing"])),
+            header["max_cells"],
+            header["doublings"],
         )
+
+
+def _times_doubled(doublings: int, dimensions: int) -> Integers:
+    """(d,) how often cells were doubled along each coordinate: one after the other, the first one first."""
+    return (doublings + dimensions - 1 - np.arange(dimensions)) // dimensions
+
+
+def _cell(u: Floats, widths: Floats, features: Features, dataset: str) -> Floats:
+    """(n, d) the cells ⌊u / width⌋ of coordinates (n, d); ``InputError`` if one is too far away."""
+    cell = np.floor(u / widths)
+    if cell.size and np.abs(cell).max() >= 2.0**_KEY_BITS:
+        raise InputError(
+            f"dataset {dataset!r}: a value of {list(features.labels)} is more than "
+            f"{2.0**_KEY_BITS:.0e} cell widths {list(features.widths)} from zero; "
+            "declare it missing, or choose larger widths"
+        )
+    return cell
 
 
 def declared_arrays(

@@ -8,7 +8,7 @@ from typing import Any
 from cortado.cells import NOMINAL, Source
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError
-from cortado.sample import Sample
+from cortado.sample import DEFAULT_MAX_CELLS, Sample
 
 
 class Collector:
@@ -24,6 +24,9 @@ class Collector:
         Per feature, the value that means "does not exist in this event".
     n_folds
         Into how many folds events are split; later fits train on some and are judged on the others.
+    max_cells
+        How many cells a sample may have in a channel and variation, over all datasets and folds, before they
+        are doubled in size.
     """
 
     def __init__(
@@ -33,11 +36,14 @@ class Collector:
         *,
         missing: Mapping[str, float] | None = None,
         n_folds: int = 2,
+        max_cells: int = DEFAULT_MAX_CELLS,
     ) -> None:
         if not isinstance(features, Features):
             features = Features.declare(features, coordinates, missing)
         if n_folds < 1:
             raise ConfigError(f"n_folds must be at least 1, got {n_folds}")
+        if max_cells < 1:
+            raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
         if unset := [label for label, w in zip(features.labels, features.widths, strict=True) if w is None]:
             raise ConfigError(
                 f"identity coordinates need a cell width: {unset} have none; "
@@ -45,11 +51,12 @@ class Collector:
             )
         self.features = features
         self.n_folds = n_folds
+        self.max_cells = max_cells
 
     @property
     def empty(self) -> Sample:
         """The sample without events."""
-        return Sample.empty(self.features, self.n_folds)
+        return Sample.empty(self.features, self.n_folds, self.max_cells)
 
     def fill(
         self,
@@ -86,4 +93,6 @@ class Collector:
             not finite numbers are counted in the sample and refused by :meth:`Sample.checked`.
         """
         source = Source(dataset, channel, variation)
-        return Sample.from_events(self.features, self.n_folds, source, features, weight, event_id)
+        return Sample.from_events(
+            self.features, self.n_folds, source, features, weight, event_id, self.max_cells
+        )

@@ -15,7 +15,7 @@ from cortado.errors import ConfigError, InputError
 from cortado.normalisation import Normalisation, weight_factor
 from cortado.templates import DATA
 
-DEFAULT_CHUNK_SIZE = 200_000
+DEFAULT_CHUNK_SIZE = 500_000
 
 
 @dataclass(frozen=True)

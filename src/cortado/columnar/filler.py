@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cortado.archive import read_archive, write_archive
 from cortado.categorizer import Categorizer
 from cortado.cells import NOMINAL, Cells, Source
@@ -158,6 +160,7 @@ class TemplateFiller:
             fold = fold_of(event_id, len(events.x), self.n_folds)
             category = categorizer.assign(events.x, events.usable)
             kept = events.usable | events.missing
-            cells[name] = Cells.from_events(source, fold[kept], category[kept, None], events.weight[kept])
+            address = np.stack([fold[kept], category[kept]], axis=1)
+            cells[name] = Cells.from_events(source, address, events.weight[kept])
         invalid = Counter({(dataset, f): n for f, n in next(iter(cleaned.values())).invalid.items()})
         return CategorySums(self.n_folds, self._n_categories, cells, invalid)

@@ -17,6 +17,8 @@ from cortado.columnar.guard import Guarded, Outcome, require_success
 from cortado.columnar.inspection import InputFile, inspect, require_sound
 from cortado.errors import ConfigError, InputError
 
+_READ_ONCE = {"array_cache": None}  # no array is asked for again: uproot would keep the last 100 MB of them
+
 
 def take_inventory(datasets: Sequence[Dataset], executor: ExecutorBase, processor: Any = None) -> Inventory:
     """Open every file once: entries, needed branches, Σw(generated).
@@ -72,7 +74,7 @@ def run_processor(
     that it ``returns``.
     """
     total = Outcome()
-    pending = list(chunks)
+    pending = [_with_its_branches(chunk, processor) for chunk in chunks]
     for attempt in range(READ_ATTEMPTS):
         if not pending:
             break
@@ -93,6 +95,12 @@ def run_processor(
     return result
 
 
+def _with_its_branches(chunk: WorkItem, processor: Any) -> WorkItem:
+    """A chunk whose needed branches are read at once, not one after the other when they are looked at."""
+    is_mc = (chunk.usermeta or {}).get("is_mc", True)
+    return replace(chunk, preload=frozenset(_needed_branches(processor, is_mc=is_mc)) or None)
+
+
 def _run_once(
     processor: Any, chunks: list[WorkItem], executor: ExecutorBase, schema: type[BaseSchema], description: str
 ) -> Outcome:
@@ -101,7 +109,7 @@ def _run_once(
         schema=schema,
     )
     try:
-        outcome = runner.run(chunks, Guarded(processor))["out"]
+        outcome = runner.run(chunks, Guarded(processor), uproot_options=_READ_ONCE)["out"]
     except InputError:
         raise
     except Exception as error:  # coffea wraps whatever a worker raised outside the processor

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortado.cells import distinct
 from cortado.errors import ConfigError
 from cortado.objectives import Objective, Yields
 from cortado.sample import Points, Sample
+from cortado.tally import distinct
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

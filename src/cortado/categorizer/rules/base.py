@@ -16,9 +16,6 @@ from cortado.errors import ConfigError
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-# Rows per block: what is computed for one block stays in the processor's cache.
-BLOCK = 8192
-
 
 class BaseRule(BaseModel):
     """A category for every point of d coordinates; its fields are what the JSON file holds."""

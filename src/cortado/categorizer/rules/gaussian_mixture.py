@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
-from cortado.categorizer.rules.base import BLOCK, BaseRule, Floats, Integers, chosen, others
+from cortado.blocks import blocks
+from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others
 from cortado.categorizer.rules.intervals import Intervals
 
 _ROUNDING = 8 * np.finfo(np.float64).eps
@@ -53,11 +54,11 @@ class GaussianMixtureRule(BaseRule):
         coefficients, centre = self._quadratic()
         upper = np.triu_indices(u.shape[1])
         category = np.empty(len(u), np.int64)
-        for start in range(0, len(u), BLOCK):
-            z = u[start : start + BLOCK] - centre
+        for rows in blocks(len(u)):
+            z = u[rows] - centre
             quadratic = z[:, upper[0]] * z[:, upper[1]]
             scores = np.concatenate([np.ones((len(z), 1)), z, quadratic], axis=1) @ coefficients
-            np.argmax(scores, axis=1, out=category[start : start + BLOCK])
+            np.argmax(scores, axis=1, out=category[rows])
         return category
 
     def select(self, order: Sequence[int]) -> GaussianMixtureRule:

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
-from cortado.categorizer.rules.base import BLOCK, BaseRule, Floats, Integers, chosen, others
+from cortado.blocks import blocks
+from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others
 from cortado.categorizer.rules.intervals import Intervals
 
 
@@ -68,13 +69,13 @@ class MaxAffineRule(BaseRule):
         slopes, offsets = np.array(self.slopes).T, np.array(self.offsets)
         exponential = np.array(self.exponential)
         category = np.empty(len(u), np.int64)
-        for start in range(0, len(u), BLOCK):
-            z = u[start : start + BLOCK]
+        for rows in blocks(len(u)):
+            z = u[rows]
             exponent = np.where(exponential, z, 0.0)
             # One positive factor exp(−largest) for all functions changes no argmax, and nothing overflows.
             largest = exponent.max(axis=1, initial=0.0, keepdims=True)
             phi = np.exp(exponent - largest) * np.where(exponential, 1.0, z)
-            np.argmax(phi @ slopes + np.exp(-largest) * offsets, axis=1, out=category[start : start + BLOCK])
+            np.argmax(phi @ slopes + np.exp(-largest) * offsets, axis=1, out=category[rows])
         return category
 
     def _intervals(self) -> Intervals:

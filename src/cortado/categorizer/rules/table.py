@@ -12,15 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, FiniteFloat, model_validator
 
-from cortado.categorizer.rules.base import (
-    BLOCK,
-    BaseRule,
-    Floats,
-    Integers,
-    all_present,
-    chosen,
-    others,
-)
+from cortado.blocks import blocks
+from cortado.categorizer.rules.base import BaseRule, Floats, Integers, all_present, chosen, others
 from cortado.categorizer.rules.intervals import Intervals
 from cortado.errors import ConfigError
 from cortado.folds import mix
@@ -149,8 +142,10 @@ class _Index:
 
     def nearest(self, address: Integers) -> Integers:
         """Position (m,) in the list of what is nearest to addresses (m, d); the first of equals."""
-        blocks = np.split(address.astype(np.float64), range(BLOCK, len(address), BLOCK))
-        return np.concatenate([self._nearest(cells) for cells in blocks])
+        position = np.empty(len(address), np.int64)
+        for rows in blocks(len(address)):
+            position[rows] = self._nearest(address[rows].astype(np.float64))
+        return position
 
     def _nearest(self, cells: Floats) -> Integers:
         listed = self.keys.astype(np.float64)

@@ -1,0 +1,30 @@
+"""Compiled loops: kept for later processes where there is a folder for it, and compiled anew where not."""
+
+from typing import Any
+
+import numpy as np
+
+from cortado.kernels import addresses, compiled, number_in_box
+
+
+def test_without_a_folder_functions_are_compiled_all_the_same():
+    """As where the package, the home directory and the folder of temporary files cannot be written to."""
+    names: dict[str, Any] = {}
+    exec(compile("def doubled(x):\n    return 2 * x", "<nowhere>", "exec"), names)
+    function = compiled(names["doubled"])
+    assert function(21) == 42
+    assert function.nopython_signatures
+
+
+def test_numbers_of_addresses_are_those_of_numpy_and_lead_back():
+    low, span = np.array([-3, 0, 5]), np.array([4, 1, 6])
+    inside = np.stack(np.meshgrid(*(np.arange(n) for n in span), indexing="ij")).reshape(3, -1)
+    number = number_in_box(inside + low[:, None], low, span)
+    assert np.array_equal(number, np.ravel_multi_index(tuple(inside), tuple(span)))
+    assert np.array_equal(addresses(number, low, span), (inside + low[:, None]).T)
+
+
+def test_what_is_outside_of_a_box_has_no_number():
+    low, span = np.array([-3, 5]), np.array([4, 6])
+    address = np.array([[-4, 1, -3, 0, 0, -(2**53)], [5, 5, 4, 11, 10, 2**53]])
+    assert number_in_box(address, low, span).tolist() == [-1, -1, -1, -1, 23, -1]
