@@ -5,7 +5,8 @@
 The three-class toy, 1 000 000 background and 2 × 100 000 signal events, and the toy with one score. gato-hep
 has the settings of its examples, in an environment of its own below build/, which is made when it is first
 needed. Ours has default settings, and beside them one start with as many steps as the examples of the peer
-have epochs, 250, on at most 4000 cells and with hard categories evaluated every 50 steps. With fewer ``--epochs`` the peer's time for 250 is extrapolated, and the table says so.
+have epochs, 250, on at most 4000 cells and with hard categories evaluated every 50 steps. With fewer
+``--epochs`` the peer's time for 250 is extrapolated, and the table says so.
 Times are those of the optimisation: compression of the events, tracing and training, without imports and
 without making events. The hard categories that either finds are evaluated here, in float64. With one score
 they stand beside the best intervals of whole cells under a floor: ours, and the smallest background that the
