@@ -134,8 +134,8 @@ RULES: dict[str, dict[str, str]] = {
         "folds": "events are split into so many folds, by a hash of their identifier",
         "held_out": "the folds, counted from 0, that are not trained on: some, but not all. By default "
         "the last, or none if there is one fold",
-        "max_cells": "how many cells the sample may have in a variation, over all datasets and folds; where "
-        "there are more, they are doubled in size along one coordinate after the other, as often as it takes",
+        "sample_cells": "how many cells the sample may have in a variation, over all datasets and folds; "
+        "where there are more, they are doubled in size along one coordinate after the other, as often as it takes",
     },
 }
 

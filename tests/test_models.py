@@ -613,7 +613,8 @@ def test_a_damped_mixture_begins_where_a_free_one_does() -> None:
 def test_a_mass_in_gev_does_not_saturate_the_start() -> None:
     model, cells = begun("mixture in ranges"), data("log-ratios and mass")
     largest = soft(model, cells.few.place).max(axis=1)
-    assert np.average(largest > 0.99, weights=cells.few.mass) < 0.5
+    # Widths of 1 GeV would leave no event between two categories.
+    assert np.average(largest > 0.99, weights=cells.few.mass) < 0.7
     widths = np.sqrt(np.diagonal(model.freeze(cells.few).covariances, axis1=1, axis2=2))  # type: ignore[union-attr]
     span = np.diff(RANGES).ravel()
     assert (widths > 0.05 * span).all()

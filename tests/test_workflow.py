@@ -282,7 +282,7 @@ class TestFewCells:
     @pytest.fixture(scope="class", params=["cells", "events"], ids=["trained on cells", "trained on events"])
     @classmethod
     def coarse(cls, request, tmp_path_factory, toy_folder, toy_config):
-        fit = {"steps": 20, "starts": 1, "max_cells": 100, "train_on": request.param, "event_steps": 1}
+        fit = {"steps": 20, "starts": 1, "sample_cells": 100, "train_on": request.param, "event_steps": 1}
         folder = tmp_path_factory.mktemp("coarse")
         return request.param, run(toy_config(categories=4, fit=fit), folder, toy_folder)
 
@@ -294,7 +294,7 @@ class TestFewCells:
         assert abs(on_cells / on_events - 1) > 1e-3
         (note,) = (note for note in job.notes if "event by event" in note)
         assert f"{on_cells:.4f} as their cells say, and {on_events:.4f} event by event" in note
-        advice = {"cells": r"fit\.train_on.*fit\.max_cells", "events": "went on with the events"}
+        advice = {"cells": r"fit\.train_on.*fit\.sample_cells", "events": "went on with the events"}
         assert re.search(advice[trained_on], note)
 
     def test_there_are_as_few_cells_as_asked_for(self, coarse):

@@ -124,7 +124,7 @@ class FitConfig(_Section):
     held_out: tuple[int, ...] | None = Field(
         default=None, description="folds not trained on; by default the last"
     )
-    max_cells: int = Field(default=DEFAULT_MAX_CELLS, ge=1, description="cells of the sample, at most")
+    sample_cells: int = Field(default=DEFAULT_MAX_CELLS, ge=1, description="cells of the sample, at most")
 
     @model_validator(mode="after")
     def _folds_exist(self) -> FitConfig:

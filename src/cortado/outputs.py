@@ -149,7 +149,7 @@ def _compression_notes(config: Config, sample: Sample, compared: Mapping[int, _C
         advice = "the training went on with the events"
     elif sample.doublings:
         advice = (
-            "training on events (fit.train_on), or more cells (fit.max_cells), would take it into account"
+            "training on events (fit.train_on), or more cells (fit.sample_cells), would take it into account"
         )
     else:
         advice = "training on events (fit.train_on), or smaller cells, would take it into account"

@@ -194,7 +194,9 @@ class Sample:
         features, arrays = declared_arrays(processes, coordinates, names, missing)
         sample = cls.empty(features, n_folds, max_cells)
         for process, (x, w) in arrays.items():
-            event_id = identifiers(process, x, w, event_ids)
+            # With one fold nothing depends on them, and hashing events would take as long as summing them.
+            unused = n_folds == 1 and event_ids is None
+            event_id = None if unused else identifiers(process, x, w, event_ids)
             sample = sample + cls.from_events(features, n_folds, Source(process), x, w, event_id, max_cells)
         return sample.checked(arrays).without_negative_processes()
 

@@ -184,7 +184,7 @@ class _Stages:
         features = set_widths(
             job.config.discriminant, job.processor, inventory, self.executor, inventory.simulated, job.schema
         )
-        collector = Collector(features, n_folds=job.config.fit.folds, max_cells=job.config.fit.max_cells)
+        collector = Collector(features, n_folds=job.config.fit.folds, max_cells=job.config.fit.sample_cells)
         if job.config.trains_on_events:
             raw = self._with_events(collector, inventory)
         else:
