@@ -13,7 +13,7 @@ simply have none. K bins of n cells take nÂ²/2 evaluations of the merit and K nÂ
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from cortado.coordinates import Features
 from cortado.errors import ConfigError, TrainingError
 from cortado.objectives import Asimov, Objective, Term, Yields, array_namespace, as_objective
 from cortado.objectives.described import described
-from cortado.sample import Points
+from cortado.sample import Points, sums_by_index
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -326,7 +326,7 @@ def _interval_yields(cells: Yields, first: int, forward: npt.NDArray[np.bool_]) 
     def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.stack([np.cumsum(row[first:] * forward, axis=1)[forward] for row in table])
 
-    return replace(cells, sumw=sums(cells.sumw), sumw2=sums(cells.sumw2), count=sums(cells.count))
+    return cells.mapped(sums)
 
 
 def _best_partitions(merits: Floats, n_bins: int) -> list[Integers]:
@@ -370,11 +370,7 @@ def even_groups(cells: Yields, limit: int) -> Integers:
 def _merged(cells: Yields, group: Integers, n: int) -> Yields:
     """Yields (P, n) of groups of cells."""
 
-    def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        added = [np.bincount(group, weights=row, minlength=n) for row in table]
-        return np.stack(added).astype(table.dtype)
-
-    return replace(cells, sumw=sums(cells.sumw), sumw2=sums(cells.sumw2), count=sums(cells.count))
+    return cells.mapped(lambda table: sums_by_index(table, group, n))
 
 
 def _bins(cells: Yields, cuts: Integers) -> Yields:
@@ -385,10 +381,7 @@ def _bins(cells: Yields, cuts: Integers) -> Yields:
 def columns(cells: Yields, which: Integers) -> Yields:
     """Some of the cells, or bins."""
 
-    def some(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.take(table, which, axis=1)
-
-    return replace(cells, sumw=some(cells.sumw), sumw2=some(cells.sumw2), count=some(cells.count))
+    return cells.mapped(lambda table: np.take(table, which, axis=1))
 
 
 def _edges_between(points: Points, chosen: Integers, high: float) -> Floats:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from cortado.errors import ConfigError
+from cortado.objectives.arrays import array_namespace
 from cortado.objectives.described import described
 from cortado.objectives.terms import Term
-from cortado.objectives.yields import Yields, array_namespace
+from cortado.objectives.yields import Yields
 
 # Below this s/b the closed form loses digits to cancellation and the series is exact to rounding.
 _SERIES_BELOW = 1e-2

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError
+from cortado.objectives.arrays import array_namespace
 from cortado.objectives.described import described
 from cortado.objectives.scale import Scale
-from cortado.objectives.yields import Yields, array_namespace
+from cortado.objectives.yields import Yields
 
 
 class Term:
