@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from cortado.folds import checked_ids, chosen_folds, content_ids, fold_of
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
 from cortado.variations import both_sides, sides_of
+
+if TYPE_CHECKING:
+    from cortado.categorizer import Categorizer
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -324,6 +327,17 @@ class Sample:
         pairs = zip(np.reshape(tables, (*shape, len(key))), present, strict=True)
         varied = np.stack([both_sides(points.sumw, found, known) for found, known in pairs])
         return replace(points, nuisances=tuple(nuisances), varied=varied)
+
+    def yields(
+        self,
+        categorizer: Categorizer,
+        folds: Collection[int] | None = None,
+        *,
+        nuisances: Sequence[str] = (),
+    ) -> Yields:
+        """What the categories hold in the cells of some folds; arguments and errors as of :meth:`points`."""
+        points = self.points(folds, nuisances=nuisances)
+        return points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
 
     def _points(self, cells: Cells, key: Integers, index: Integers, scale: float) -> Points:
         """Points at the addresses ``key`` (n, d), of cells that have the address ``index``."""

@@ -23,7 +23,14 @@ import numpy.typing as npt
 from cortado.categorizer import UNCATEGORISED
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, TrainingError
-from cortado.objectives import Asimov, Objective, Term, Yields, array_namespace, as_objective
+from cortado.objectives import (
+    InCategories,
+    Objective,
+    Term,
+    Yields,
+    array_namespace,
+    as_objective,
+)
 from cortado.objectives.described import described
 from cortado.sample import Points, sums_by_index
 
@@ -150,7 +157,8 @@ def optimal_boundaries(
         Points of one coordinate. Boundaries lie at the edges of its cells, in the middle of a gap between
         occupied cells.
     objective
-        What grows with a sum over bins: :class:`Asimov` of one signal or of several in quadrature, or
+        What grows with a sum over bins: :class:`Asimov` of one signal or of several in quadrature, the same
+        of :class:`AsimovWithUncertainty`, or
         :class:`SumOverBins`. Floors that are added to it hold in every bin.
     n_categories
         The largest number K of bins.
@@ -261,18 +269,18 @@ def _parts(objective: Objective) -> list[Merit]:
     sums = [term.contribution for term in terms if isinstance(term, SumOverBins)]
     if sums and len(sums) == len(terms):
         return sums
-    if len(terms) == 1 and isinstance(asimov := terms[0], Asimov) and _is_root_of_sum(asimov):
-        return [lambda yields: sum(asimov.per_category(yields).values())]
+    if len(terms) == 1 and isinstance(term := terms[0], InCategories) and _is_root_of_sum(term):
+        return [lambda yields: sum(term.per_category(yields).values())]
     raise ConfigError(
         "objective must grow with a sum over bins, as Asimov does with one signal or with "
         f"combine='quadrature', or be made of SumOverBins; got {described(terms)}"
     )
 
 
-def _is_root_of_sum(asimov: Asimov) -> bool:
+def _is_root_of_sum(term: InCategories) -> bool:
     # Every combination that has a name is, for one signal, its significance times a number.
-    alone = len(asimov.signals) == 1 and isinstance(asimov.combine, str)
-    return alone or asimov.combine == "quadrature"
+    alone = len(term.signals) == 1 and isinstance(term.combine, str)
+    return alone or term.combine == "quadrature"
 
 
 def _one_each(part: Merit, values: Any, n_bins: int) -> Floats:

@@ -16,9 +16,22 @@ def array_namespace(array: Any) -> Any:
     return np if _is_numpy(array) else _tensorflow(array).experimental.numpy
 
 
-def linear_algebra(array: Any) -> Any:
-    """The module with ``solve`` and ``cholesky`` of matrices such as ``array``."""
-    return np.linalg if _is_numpy(array) else _tensorflow(array).linalg
+def solved(matrix: Any, right: Any) -> Any:
+    """X with ``matrix`` (…, m, m) · x = ``right`` (…, m, k); NaN where the matrix is not finite."""
+    xp = array_namespace(matrix)
+    # TensorFlow raises an error for NaN, where numpy gives it back.
+    finite = xp.all(xp.isfinite(matrix), axis=(-2, -1), keepdims=True)
+    safe = xp.where(finite, matrix, np.eye(matrix.shape[-1]))
+    x = np.linalg.solve(safe, right) if _is_numpy(matrix) else _tensorflow(matrix).linalg.solve(safe, right)
+    return xp.where(finite, x, np.nan)
+
+
+def determinant(matrix: Any) -> Any:
+    """The determinant of a positive definite matrix (m, m), by elimination: XLA compiles no other."""
+    pivot = matrix[0, 0]
+    if matrix.shape[0] == 1:
+        return pivot
+    return pivot * determinant(matrix[1:, 1:] - matrix[1:, :1] * matrix[:1, 1:] / pivot)
 
 
 def without_gradient(array: Any) -> Any:

@@ -70,6 +70,11 @@ class Objective:
         return [tuple(signals) for term in self.terms if (signals := getattr(term, "signals", ()))]
 
     @property
+    def nuisances(self) -> tuple[str, ...]:
+        """Names of the nuisance parameters whose variations the terms ask for."""
+        return tuple(dict.fromkeys(n for term in self.terms for n in getattr(term, "nuisances", ())))
+
+    @property
     def floors(self) -> tuple[Floor, ...]:
         """The terms that every category must satisfy."""
         return tuple(t for t in self.terms if isinstance(t, Floor))

@@ -72,7 +72,8 @@ class Yields:
         varied = None
         if self.varied is not None:
             shape = (len(self.nuisances), 2, len(self.processes), -1)
-            varied = array_namespace(self.varied).reshape(function(self._varied_rows), shape)
+            rows = function(self._varied_rows)  # of another kind, perhaps: a function may make tensors
+            varied = array_namespace(rows).reshape(rows, shape)
         sumw, sumw2, count = function(self.sumw), function(self.sumw2), function(self.count)
         return replace(self, sumw=sumw, sumw2=sumw2, count=count, varied=varied)
 
@@ -105,7 +106,7 @@ class Yields:
 
     def totals(self, groups: Sequence[tuple[str, ...]], what: str = "sumw") -> Any:
         """(G, K) sums of ``what`` over each of G groups of processes, float64."""
-        self._require({name: None for names in groups for name in names})
+        self.require({name: None for names in groups for name in names})
         table = getattr(self, what)
         xp = array_namespace(table)
         # One product: gradients of rows taken one by one are added in an order that changes from run to run.
@@ -117,7 +118,7 @@ class Yields:
 
         Counts stay what they are. Raises ``ConfigError`` if the number of factors is not that of categories.
         """
-        self._require(processes)
+        self.require(processes)
         xp = array_namespace(self.sumw)
         factor = xp.asarray(factors, dtype=np.float64)
         shape, n_categories = tuple(factor.shape), self.sumw.shape[1]
@@ -134,7 +135,8 @@ class Yields:
             varied=None if self.varied is None else self.varied * scale,
         )
 
-    def _require(self, names: Iterable[str]) -> None:
+    def require(self, names: Iterable[str]) -> None:
+        """Raise ``ConfigError`` if some of the names are not those of processes."""
         if unknown := [name for name in names if name not in self.processes]:
             raise ConfigError(f"{unknown} are not among the processes {list(self.processes)}")
 
