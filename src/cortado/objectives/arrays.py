@@ -6,6 +6,7 @@ TensorFlow is looked up, never imported: an array of its can only exist where it
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,16 @@ def determinant(matrix: Any) -> Any:
 def without_gradient(array: Any) -> Any:
     """The same numbers, taken as constants by derivatives."""
     return array if _is_numpy(array) else _tensorflow(array).stop_gradient(array)
+
+
+def repeated(function: Callable[[Any], Any], start: Any, times: int) -> Any:
+    """``function`` of its own result, so many times from ``start`` on; a graph has it once."""
+    if not _is_numpy(start):
+        loop = _tensorflow(start).while_loop
+        return loop(lambda i, _: i < times, lambda i, x: (i + 1, function(x)), (0, start))[1]
+    for _ in range(times):
+        start = function(start)
+    return start
 
 
 def _is_numpy(array: Any) -> bool:

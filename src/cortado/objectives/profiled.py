@@ -11,9 +11,9 @@ given ν_k is the positive root of
 
     γ² + (ν δ² − 1) γ − n δ² = 0.
 
-θ̂̂ is found by Newton steps, each the best of some lengths, with the exact curvature or the one without
-second derivatives of ν, which always leads down. As q₀ has its minimum there, its derivatives with respect
-to the yields are those at fixed θ̂̂.
+θ̂̂ is found by Newton steps, each the best of some lengths and of two curvatures: the exact one, and that
+without second derivatives of ν, which always leads down. As q₀ has its minimum there, its derivatives with
+respect to the yields are those at fixed θ̂̂.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from cortado.objectives.arrays import array_namespace, solved, without_gradient
+from cortado.objectives.arrays import array_namespace, repeated, solved, without_gradient
 from cortado.objectives.deviance import deviance
 from cortado.objectives.expected import Expectation
 from cortado.objectives.significance import InFit
 from cortado.objectives.yields import Yields
 
-_STEPS = 8
-_LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.0])[:, None, None]
+_STEPS = 12
+_LENGTHS = np.array([10.0, 3.0, 1.0, 0.4, 0.1, 0.02, 0.0])[:, None, None]
 _LEAST = 1e-200  # expected events, of a trial that expects none or fewer
 _LEAST_CURVATURE = 1e-3
 _RIDGE = 1e-12
@@ -102,18 +102,17 @@ class _Fit:
 
     def best(self) -> Any:
         """(S, S + N) the parameters of the largest likelihood."""
-        parameters = self._start
-        if not self._free.any():
-            return parameters
+        return repeated(self._better, self._start, _STEPS) if self._free.any() else self._start
+
+    def _better(self, parameters: Any) -> Any:
+        """The best of the ends of some steps, of which one has no length."""
         xp = array_namespace(parameters)
-        for _ in range(_STEPS):
-            steps = xp.concatenate([_LENGTHS * step for step in self._newton(parameters)])
-            trials = parameters + xp.where(xp.isfinite(steps), steps, 0.0)
-            found = self.deviance(trials)
-            best = xp.argmin(xp.where(xp.isnan(found), np.inf, found), axis=0)
-            chosen = xp.asarray(best == np.arange(2 * len(_LENGTHS))[:, None], dtype=np.float64)
-            parameters = xp.sum(chosen[..., None] * trials, axis=0)
-        return parameters
+        steps = xp.concatenate([_LENGTHS * step for step in self._newton(parameters)])
+        trials = parameters + xp.where(xp.isfinite(steps), steps, 0.0)
+        found = self.deviance(trials)
+        best = xp.argmin(xp.where(xp.isnan(found), np.inf, found), axis=0)
+        chosen = xp.asarray(best == np.arange(2 * len(_LENGTHS))[:, None], dtype=np.float64)
+        return xp.sum(chosen[..., None] * trials, axis=0)
 
     def deviance(self, parameters: Any) -> Any:
         """(…, S) −2 ln of the likelihood of parameters (…, S, S + N) over the largest one."""
@@ -148,7 +147,7 @@ class _Fit:
     def _step(self, curvature: Any, right: Any) -> Any:
         diagonal = array_namespace(curvature).einsum("...ii->...i", curvature)
         held = self._constrained + (1 - self._free) + _RIDGE * diagonal + 1e-300
-        return solved(curvature + held[..., None] * np.eye(curvature.shape[-1]), right)[..., 0]
+        return solved(curvature + _diagonal(held), right)[..., 0]
 
     @property
     def _relative_variance(self) -> Any:
@@ -167,6 +166,11 @@ class _Fit:
 def _product(slopes: Any, weight: Any) -> Any:
     xp = array_namespace(slopes)
     return xp.matmul(slopes * weight[..., None, :], xp.swapaxes(slopes, -1, -2))
+
+
+def _diagonal(values: Any) -> Any:
+    """(…, m, m) matrices with these values (…, m) on their diagonal."""
+    return values[..., None] * np.eye(values.shape[-1])
 
 
 def _best_factor(nu: Any, n: Any, relative: Any) -> tuple[Any, Any]:
