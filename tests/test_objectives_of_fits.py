@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def workspace_of(yields: Yields, signals, nuisances, statistics: str = "staterro
 
     samples = []
     for p, name in enumerate(yields.processes):
-        modifiers = []
+        modifiers: list[dict[str, Any]] = []
         if name in signals:
             modifiers.append({"name": f"mu_{name}", "type": "normfactor", "data": None})
         if statistics == "staterror":
@@ -291,7 +292,10 @@ def shifted_sample(n_folds: int = 1) -> ct.Sample:
     x = np.array([[0.5], [1.5], [2.5]])
     w = np.array([1.0, 2.0, 4.0])
     ids = {"s": np.arange(3), "b": np.arange(3)}
-    options = {"coordinates": [{"kind": "identity", "features": ["x"], "width": [1.0]}], "names": ["x"]}
+    options: dict[str, Any] = {
+        "coordinates": [{"kind": "identity", "features": ["x"], "width": [1.0]}],
+        "names": ["x"],
+    }
     sample = ct.Sample.from_arrays({"s": (x, w), "b": (x, w)}, **options, n_folds=n_folds, event_ids=ids)
     for variation, change in (("shiftUp", 2.0), ("shiftDown", -1.0)):
         sample = sample.with_variation(variation, {"b": (x + change, w)}, ids)
@@ -305,10 +309,10 @@ def test_points_hold_the_cells_of_variations():
     assert points.place.ravel().tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5, 4.5]
     b = points.processes.index("b")
     assert points.sumw[b].tolist() == [0, 1, 2, 4, 0, 0]
-    assert points.varied is not None
-    np.testing.assert_array_equal(points.varied[0, :, b], [[0, 0, 0, 1, 2, 4], [1, 2, 4, 0, 0, 0]])
-    np.testing.assert_array_equal(points.varied[:, :, 1 - b], np.tile(points.sumw[1 - b], (2, 2, 1)))
-    np.testing.assert_allclose(points.varied[1, :, b], np.outer([1.25, 0.75], points.sumw[b]))
+    varied = points.as_yields.varied
+    np.testing.assert_array_equal(varied[0, :, b], [[0, 0, 0, 1, 2, 4], [1, 2, 4, 0, 0, 0]])
+    np.testing.assert_array_equal(varied[:, :, 1 - b], np.tile(points.sumw[1 - b], (2, 2, 1)))
+    np.testing.assert_allclose(varied[1, :, b], np.outer([1.25, 0.75], points.sumw[b]))
     assert sample.points().varied is None
     assert len(sample.points().place) == 3
 
@@ -320,8 +324,10 @@ def test_variations_add_up_with_the_rest():
     coarse = points.coarsened(2)
     assert yields.varied.shape == (2, 2, 2, 2)
     for k in range(2):
-        np.testing.assert_allclose(yields.varied[..., k], points.varied[..., category == k].sum(axis=-1))
-    np.testing.assert_allclose(coarse.varied.sum(axis=-1), points.varied.sum(axis=-1))
+        np.testing.assert_allclose(
+            yields.varied[..., k], points.as_yields.varied[..., category == k].sum(axis=-1)
+        )
+    np.testing.assert_allclose(coarse.as_yields.varied.sum(axis=-1), points.as_yields.varied.sum(axis=-1))
     again = Yields.of_rows(yields.processes, yields.rows, yields.nuisances)
     np.testing.assert_array_equal(again.varied, yields.varied)
     scaled = yields.scaled([2.0, 3.0], ("b",))
@@ -333,8 +339,8 @@ def test_variations_of_some_folds_are_at_the_full_luminosity():
     sample = shifted_sample(n_folds=2)
     parts = [sample.points([fold], nuisances=["shift"]) for fold in (0, 1)]
     whole = sample.points(nuisances=["shift"])
-    total = sum(part.varied.sum(axis=-1) for part in parts) / 2
-    np.testing.assert_allclose(total, whole.varied.sum(axis=-1))
+    total = sum(part.as_yields.varied.sum(axis=-1) for part in parts) / 2
+    np.testing.assert_allclose(total, whole.as_yields.varied.sum(axis=-1))
 
 
 def test_unknown_nuisances_are_refused():
@@ -361,7 +367,7 @@ def test_templates_hold_the_same_variations():
     templates = build_templates(cells, len(points.place))
     yields = templates.yields(nuisances=["shift", "weight"])
     assert yields.processes == points.processes
-    np.testing.assert_allclose(yields.varied, points.varied)
+    np.testing.assert_allclose(yields.varied, points.as_yields.varied)
     assert templates.yields().varied is None
 
 
@@ -370,13 +376,17 @@ def test_smooth_shares_keep_what_a_variation_adds():
     x = {p: rng.normal(m, 1, (2000, 2)) for p, m in (("s", 1.0), ("b", 0.0))}
     ids = {p: np.arange(2000) for p in x}
     arrays = {p: (v, np.full(2000, 0.1)) for p, v in x.items()}
-    options = {"coordinates": [{"kind": "linear", "features": ["u", "v"], "range": (-4.0, 4.0)}]}
+    options: dict[str, Any] = {
+        "coordinates": [{"kind": "linear", "features": ["u", "v"], "range": (-4.0, 4.0)}]
+    }
     sample = ct.Sample.from_arrays(arrays, **options, names=["u", "v"], event_ids=ids)
     sample = sample.with_variation("jesUp", {"b": (x["b"] + 0.2, arrays["b"][1])}, ids)
     points = sample.points(nuisances=["jes"]).coarsened(200)
     smooth = Shares(points, 2).smoothed(points)
     assert not np.allclose(smooth.sumw, points.sumw)
-    np.testing.assert_allclose(smooth.varied - smooth.sumw, points.varied - points.sumw, atol=1e-9)
+    np.testing.assert_allclose(
+        smooth.as_yields.varied - smooth.sumw, points.as_yields.varied - points.sumw, atol=1e-9
+    )
 
 
 def test_replicas_and_uncertainties_move_variations_along():
@@ -486,7 +496,10 @@ def test_a_search_on_a_grid_sees_variations():
 def test_events_have_no_variations():
     x = {p: (np.random.default_rng(0).random((50, 1)), np.ones(50)) for p in ("s", "b")}
     ids = {p: np.arange(50) for p in x}
-    options = {"coordinates": [{"kind": "linear", "features": ["x"], "range": (0.0, 1.0)}], "names": ["x"]}
+    options: dict[str, Any] = {
+        "coordinates": [{"kind": "linear", "features": ["x"], "range": (0.0, 1.0)}],
+        "names": ["x"],
+    }
     sample = ct.Sample.from_arrays(x, **options, event_ids=ids).with_variation("jesUp", {"b": x["b"]}, ids)
     events = ct.EventSample.from_arrays(x, **options, event_ids=ids)
     with pytest.raises(ConfigError, match=r"events must be None .*nuisance parameters.*jes"):
