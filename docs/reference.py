@@ -50,10 +50,18 @@ RULES: dict[str, dict[str, str]] = {
         "coordinates": "in what categories are learned; together the groups hold every feature once",
         "signals": "processes, none twice, that are signals; at least one process must be left as background",
         "output": "folder for the results, from that of the configuration on; `--output` comes first",
+        "maximise": "the expected significance, each category by itself, with known backgrounds or with "
+        "uncertain ones; that of a fit with nuisance parameters; or the precision 1/σ(μ) of such a fit",
         "combine": "how the significances of several signals make one number: geometric mean, root of the "
-        "sum of squares, the smallest, or the weighted sum",
+        "sum of squares, the smallest, or the weighted sum; `determinant` of their covariance, with "
+        "`maximise: precision` alone",
         "signal_weights": "factors of the signals for `combine: sum`, 1 where none is given",
-        "other_signals": "whether the other signals are `background` to a signal, or `ignored`",
+        "other_signals": "whether the other signals are `background` to a signal, or `ignored`; in fits with "
+        "nuisance parameters, `background` or with a `floating` strength",
+        "background_uncertainties": "relative systematic uncertainties by process, for `maximise: "
+        "significance_with_uncertainty`; that of the simulation is always added",
+        "nuisances": "names of nuisance parameters, for `profiled_significance` and `precision`: of `jes`, "
+        "the processor hands over the variations `jesUp` and `jesDown`",
         "categories": "a number K, or a list of different ones, each learned by itself: with several, "
         "their files are in a folder `K<number>` each",
         "constraints": "what every category has to hold",
@@ -135,7 +143,7 @@ RULES: dict[str, dict[str, str]] = {
         "held_out": "the folds, counted from 0, that are not trained on: some, but not all. By default "
         "the last, or none if there is one fold",
         "sample_cells": "how many cells the sample may have in a variation, over all datasets and folds; "
-        "where there are more, they are doubled in size along one coordinate after the other, as often as it takes",
+        "where there are more, they are doubled in size, along one coordinate after the other",
     },
 }
 

@@ -15,10 +15,13 @@ from cortado.coordinates import Identity, Linear, LogRatio
 from cortado.errors import ConfigError, InputError
 from cortado.objectives import (
     Asimov,
+    AsimovWithUncertainty,
     MaxRelativeUncertainty,
     MinBackground,
     MinEffectiveEvents,
     MinEvents,
+    Precision,
+    ProfiledSignificance,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,6 +117,51 @@ def test_every_key_of_the_objective_reaches_it():
         MinEvents(7),
         MaxRelativeUncertainty(0.2),
     )
+
+
+@pytest.mark.parametrize(
+    ("keys", "term"),
+    [
+        ({"maximise": "significance_with_uncertainty"}, AsimovWithUncertainty("ggH")),
+        (
+            {"maximise": "significance_with_uncertainty", "background_uncertainties": {"W": 0.2}},
+            AsimovWithUncertainty("ggH", relative={"W": 0.2}),
+        ),
+        (
+            {"maximise": "profiled_significance", "nuisances": ["jes"]},
+            ProfiledSignificance("ggH", nuisances=["jes"], other_signals="background"),
+        ),
+        (
+            {"maximise": "precision", "combine": "determinant", "other_signals": "floating"},
+            Precision("ggH", "determinant"),
+        ),
+    ],
+)
+def test_what_is_maximised_is_a_choice(keys, term):
+    assert parse_config(valid() | keys).objective.merits == (term,)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"nuisances": ["jes"]}, "nuisances go with maximise: profiled_significance or precision"),
+        ({"background_uncertainties": {"W": 0.1}}, "background_uncertainties go with maximise"),
+        (
+            {"maximise": "significance_with_uncertainty", "background_uncertainties": {"Z": 0.1}},
+            "background_uncertainties name .*'Z'",
+        ),
+        ({"combine": "determinant"}, "combine must be one of"),
+        ({"other_signals": "floating"}, "other_signals must be one of"),
+        ({"maximise": "precision", "nuisances": ["jes", "jes"]}, "distinct names"),
+        (
+            {"maximise": "precision", "nuisances": ["jes"], "fit": {"train_on": "events"}},
+            "train_on must be cells or auto",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(keys, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config(valid() | keys)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +290,7 @@ INVALID = {
     ),
     "combination": (
         changed("combine", to="product"),
-        r"combine: .*'geometric', 'quadrature', 'minimum' or 'sum' \(got 'product'\)",
+        r"combine: .*'geometric', 'quadrature', 'minimum', 'sum' or 'determinant' \(got 'product'\)",
     ),
     "schema": (changed("schema", to="delphes"), r"schema: .*'flat' or 'nanoaod' \(got 'delphes'\)"),
     "processor": (

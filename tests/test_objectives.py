@@ -26,7 +26,7 @@ from cortado.objectives import (
     simulation_uncertainty,
     squared_significance,
 )
-from cortado.objectives.asimov import COMBINATIONS
+from cortado.objectives.significance import COMBINATIONS
 
 PROCESSES = ("ggH", "qqH", "DY", "TT")
 SIGNALS = ("ggH", "qqH")

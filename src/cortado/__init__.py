@@ -18,10 +18,13 @@ from cortado.event_sample import EventSample
 from cortado.normalisation import Normalisation
 from cortado.objectives import (
     Asimov,
+    AsimovWithUncertainty,
     MaxRelativeUncertainty,
     MinBackground,
     MinEffectiveEvents,
     MinEvents,
+    Precision,
+    ProfiledSignificance,
     Yields,
 )
 from cortado.sample import Sample
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asimov",
+    "AsimovWithUncertainty",
     "Categorizer",
     "Collector",
     "ConfigError",
@@ -51,6 +55,8 @@ __all__ = [
     "Model",
     "Normalisation",
     "OutputError",
+    "Precision",
+    "ProfiledSignificance",
     "Sample",
     "SigmoidCuts",
     "TemplateFiller",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,12 +14,16 @@ from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
 from cortado.objectives import (
     Asimov,
+    AsimovWithUncertainty,
     Floor,
     MaxRelativeUncertainty,
     MinBackground,
     MinEffectiveEvents,
     MinEvents,
     Objective,
+    Precision,
+    ProfiledSignificance,
+    Significance,
 )
 from cortado.sample import DEFAULT_MAX_CELLS
 from cortado.templates import DATA
@@ -161,9 +167,14 @@ class Config(_Section):
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
     signals: tuple[Name, ...] = Field(min_length=1)
     output: str | None = Field(default=None, description="folder for the results, from that of this file on")
-    combine: Literal["geometric", "quadrature", "minimum", "sum"] = "geometric"
+    maximise: Literal[
+        "significance", "significance_with_uncertainty", "profiled_significance", "precision"
+    ] = "significance"
+    combine: Literal["geometric", "quadrature", "minimum", "sum", "determinant"] = "geometric"
     signal_weights: dict[Name, Positive] = Field(default_factory=dict)
-    other_signals: Literal["background", "ignored"] = "background"
+    other_signals: Literal["background", "ignored", "floating"] = "background"
+    background_uncertainties: dict[Name, NotNegative] = Field(default_factory=dict)
+    nuisances: tuple[str, ...] = ()
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
     constraints: Constraints = Constraints()
     fit: FitConfig = FitConfig()
@@ -194,6 +205,29 @@ class Config(_Section):
             )
         if self.signal_weights and self.combine != "sum":
             raise ValueError(f"signal_weights go with combine: sum alone, got combine: {self.combine}")
+        if unknown := sorted(set(self.background_uncertainties) - set(self.processes)):
+            raise ValueError(
+                f"background_uncertainties name {unknown}, which are not among the processes "
+                f"{list(self.processes)}"
+            )
+        if self.background_uncertainties and self.maximise != "significance_with_uncertainty":
+            raise ValueError(
+                "background_uncertainties go with maximise: significance_with_uncertainty alone, "
+                f"got maximise: {self.maximise}"
+            )
+        if self.nuisances and self.maximise not in ("profiled_significance", "precision"):
+            raise ValueError(
+                "nuisances go with maximise: profiled_significance or precision, "
+                f"got maximise: {self.maximise}"
+            )
+        if self.nuisances and self.fit.train_on == "events":
+            raise ValueError(
+                "fit.train_on must be cells or auto with nuisances: events are kept without variations"
+            )
+        try:
+            _ = self.objective
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         scaled = [name for name, d in self.datasets.items() if d.xsec is not None]
         if scaled and self.luminosity is None:
             raise ValueError(f"datasets {scaled} have a cross section, so luminosity must be given")
@@ -213,7 +247,7 @@ class Config(_Section):
     @property
     def trains_on_events(self) -> bool:
         """Whether the events themselves are trained on, after the cells."""
-        many = self.discriminant.dimensions >= _CELLS_ARE_COARSE
+        many = self.discriminant.dimensions >= _CELLS_ARE_COARSE and not self.nuisances
         return self.fit.train_on == "events" or (self.fit.train_on == "auto" and many)
 
     @property
@@ -230,13 +264,19 @@ class Config(_Section):
     @property
     def objective(self) -> Objective:
         """What the categories are trained for."""
-        asimov = Asimov(
-            self.signals,
-            self.combine,
-            weights=self.signal_weights or None,
-            other_signals=self.other_signals,
-        )
-        return Objective((asimov, *self.constraints.floors))
+        make: Callable[..., Significance]
+        match self.maximise:
+            case "significance":
+                make = Asimov
+            case "significance_with_uncertainty":
+                make = partial(AsimovWithUncertainty, relative=self.background_uncertainties)
+            case "profiled_significance":
+                make = partial(ProfiledSignificance, nuisances=self.nuisances)
+            case "precision":
+                make = partial(Precision, nuisances=self.nuisances)
+        weights = self.signal_weights or None
+        term = make(self.signals, self.combine, weights=weights, other_signals=self.other_signals)
+        return Objective((term, *self.constraints.floors))
 
 
 def load_config(path: str | Path) -> Config:

@@ -17,7 +17,7 @@ from cortado.cells import NOMINAL
 from cortado.columnar import CategorySums
 from cortado.config import Config
 from cortado.files import write_text
-from cortado.objectives import overtraining
+from cortado.objectives import Yields, overtraining
 from cortado.report import SchemeRow, evaluate, limit_in_words, reach_in_words
 from cortado.sample import Sample
 from cortado.templates import DATA, Templates
@@ -205,7 +205,7 @@ def _overtraining_notes(config: Config, sums: CategorySums) -> Iterator[str]:
         return
     for n in config.categories:
         training, held_out = (
-            sums.templates(scheme_name(LEARNED, n), folds=folds, events=events).yields()
+            _yields(config, sums.templates(scheme_name(LEARNED, n), folds=folds, events=events))
             for events, folds in (("training", fit.training_folds), ("held-out", fit.held_out_folds))
         )
         compared = overtraining(objective.value, training, held_out, seed=fit.seed)
@@ -225,8 +225,13 @@ def _scheme_rows(config: Config, sums: CategorySums, n: int) -> list[SchemeRow]:
         if name in sums.cells:
             for events, folds in selections:
                 templates = sums.templates(name, folds=folds, events=events)
-                rows.append(evaluate(scheme, events, templates.yields(), config.objective))
+                rows.append(evaluate(scheme, events, _yields(config, templates), config.objective))
     return rows
+
+
+def _yields(config: Config, templates: Templates) -> Yields:
+    """What the objective is a function of."""
+    return templates.yields(nuisances=config.nuisances)
 
 
 def _result(

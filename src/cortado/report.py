@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cortado.objectives import Asimov, MinEffectiveEvents, Objective, Yields, simulation_uncertainty
+from cortado.objectives import (
+    MinEffectiveEvents,
+    Objective,
+    Significance,
+    Term,
+    Yields,
+    as_objective,
+    simulation_uncertainty,
+)
 
 if TYPE_CHECKING:
     from cortado.exact import Limit, Split
@@ -26,7 +34,8 @@ class SchemeRow:
 
     ``events`` says which: "training", "held-out" or "all"; the former two are scaled to the full luminosity.
     ``combined`` is the objective without floors, ``combined_uncertainty`` its standard deviation from the
-    finite simulation. ``without_background`` lists categories whose background is not positive; they
+    finite simulation. ``symbol`` says what the numbers of the signals are: significances Z, or what else the
+    objective is made of. ``without_background`` lists categories whose background is not positive; they
     contribute nothing.
     """
 
@@ -39,6 +48,7 @@ class SchemeRow:
     min_background: float
     min_effective_events: float
     without_background: list[int]
+    symbol: str = "Z"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -57,7 +67,7 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
         significances={
             name: z
             for term in objective.terms
-            if isinstance(term, Asimov)
+            if isinstance(term, Significance)
             for name, z in term.each(named).items()
         },
         combined=objective.value(yields),
@@ -65,21 +75,23 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
         min_background=float(background.min()),
         min_effective_events=float(effective.min()),
         without_background=[int(k) for k in np.flatnonzero(background <= 0)],
+        symbol=next((t.SYMBOL for t in objective.terms if isinstance(t, Significance)), "Z"),
     )
 
 
 def combination(objective: Objective) -> str:
     """In words, how the objective makes one significance of several."""
-    kinds = [_words(t) for t in objective.terms if isinstance(t, Asimov) and len(t.signals) > 1]
+    kinds = [_words(t) for t in objective.terms if isinstance(t, Significance) and len(t.signals) > 1]
     return kinds[0] if len(kinds) == 1 else "combined"
 
 
-def _words(term: Asimov) -> str:
+def _words(term: Significance) -> str:
     words = {
         "geometric": "geometric mean",
         "quadrature": "quadrature sum",
         "minimum": "minimum",
         "sum": "sum",
+        "determinant": "determinant",
     }
     return "weighted sum" if term.weights else words.get(str(term.combine), "combined")
 
@@ -100,7 +112,15 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
         pad_edge=False,
         collapse_padding=True,
     )
-    headings = ("scheme", "K", "events", *(f"Z {name}" for name in signals), combined, "min B", "n_eff")
+    headings = (
+        "scheme",
+        "K",
+        "events",
+        *(f"{rows[0].symbol} {name}" for name in signals),
+        combined,
+        "min B",
+        "n_eff",
+    )
     for heading in headings:
         table.add_column(
             heading, justify="left" if heading in ("scheme", "events") else "right", no_wrap=True
@@ -121,6 +141,20 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
         previous = row.scheme
     if empty := [f"{r.scheme} ({r.events}): {r.without_background}" for r in rows if r.without_background]:
         table.caption = "Without background, so without significance: " + "; ".join(empty)
+    return table
+
+
+def objectives_table(yields: Mapping[str, Yields], objectives: Mapping[str, Objective | Term]) -> Table:
+    """A rich table of every objective, without floors, of every set of yields, both by their names.
+
+    The yields hold the variations that the objectives ask for.
+    """
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("categories")
+    for name in objectives:
+        table.add_column(name, justify="right")
+    for name, found in yields.items():
+        table.add_row(name, *(f"{as_objective(o).value(found):.4f}" for o in objectives.values()))
     return table
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ from cortado.folds import checked_ids, chosen_folds, content_ids, fold_of
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
 from cortado.tally import Tally, distinct
+from cortado.variations import both_sides, sides_of
+
+if TYPE_CHECKING:
+    from cortado.categorizer import Categorizer
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -37,7 +41,8 @@ class Points:
 
     ``place`` (n, d) coordinates; ``sumw``, ``sumw2`` (P, n) float64; ``count`` (P, n); ``key`` (n, d) address
     of the cell, ⌊u / width⌋ with ``widths`` (d,); ``mass`` (n,) Σ|w| over all processes. ``features`` says
-    what the coordinates are made of.
+    what the coordinates are made of. ``varied`` (N, 2, P, n) is Σw with each of N ``nuisances`` up and down,
+    None where none was asked for.
     """
 
     features: Features
@@ -49,23 +54,33 @@ class Points:
     key: Integers
     widths: Floats
     mass: Floats
+    nuisances: tuple[str, ...] = ()
+    varied: Floats | None = None
+
+    @property
+    def as_yields(self) -> Yields:
+        """Every point as a category of its own."""
+        return Yields(
+            self.processes, self.sumw, self.sumw2, self.count, nuisances=self.nuisances, varied=self.varied
+        )
+
+    def mapped(self, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], **others: Any) -> Points:
+        """Points with a function of tables (m, n) applied to all sums, and with other fields as given."""
+        found = self.as_yields.mapped(function)
+        return replace(
+            self, sumw=found.sumw, sumw2=found.sumw2, count=found.count, varied=found.varied, **others
+        )
 
     def yields(self, category: Integers, n_categories: int) -> Yields:
         """Sums per process over the points of each category, from the category (n,) of every point."""
 
-        def sums(table: npt.NDArray[Any]) -> Floats:
-            return np.stack([np.bincount(category, weights=row, minlength=n_categories) for row in table])
-
-        return Yields(self.processes, sums(self.sumw), sums(self.sumw2), sums(self.count).astype(np.int64))
+        return self.as_yields.mapped(lambda table: sums_by_index(table, category, n_categories))
 
     def some(self, which: npt.NDArray[Any]) -> Points:
         """The points that ``which`` says, (n,) booleans or their numbers."""
-        return replace(
-            self,
+        return self.mapped(
+            lambda table: table[:, which],
             place=self.place[which],
-            sumw=self.sumw[:, which],
-            sumw2=self.sumw2[:, which],
-            count=self.count[:, which],
             key=self.key[which],
             mass=self.mass[which],
         )
@@ -99,22 +114,13 @@ class Points:
         key, index = distinct(halved)
 
         def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return np.stack([np.bincount(index, weights=row, minlength=len(key)) for row in table])
+            return sums_by_index(table, index, len(key))
 
-        mass = sums(self.mass[None])[0]
         # Places of weight zero count a little, so that every cell has a place.
         weight = np.maximum(self.mass, 1e-9 * self.mass.mean() or 1.0)
         place = sums((self.place * weight[:, None]).T) / sums(weight[None])
-        return Points(
-            self.features,
-            self.processes,
-            place.T,
-            sums(self.sumw),
-            sums(self.sumw2),
-            sums(self.count).astype(np.int64),
-            key,
-            2 * self.widths,
-            mass,
+        return self.mapped(
+            sums, place=place.T, key=key, widths=2 * self.widths, mass=sums(self.mass[None])[0]
         )
 
 
@@ -319,13 +325,43 @@ class Sample:
                 )
         return self
 
+    def with_variation(
+        self,
+        variation: str,
+        processes: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
+        event_ids: Mapping[str, npt.ArrayLike],
+    ) -> Sample:
+        """This sample and a systematic variation of some of its processes, from arrays in memory.
+
+        ``variation`` ends in "Up" or "Down"; features and weights are as in :meth:`from_arrays`, shifted or
+        with other weights, and events that are selected anew are among them. ``event_ids`` are those of the
+        nominal events, so that an event stays in its fold. Raises ``InputError`` as :meth:`from_arrays`.
+        """
+        sample = self
+        for process, (x, w) in processes.items():
+            x_, w_ = np.asarray(x, np.float64), np.asarray(w, np.float64)
+            ids = identifiers(process, x_, w_, event_ids)
+            source = Source(process, variation=variation)
+            sample = sample + self.from_events(
+                self.features, self.n_folds, source, x_, w_, ids, self.max_cells
+            )
+        return sample.checked(processes)
+
     def points(
-        self, folds: Collection[int] | None = None, *, channel: str = "SR", variation: str = NOMINAL
+        self,
+        folds: Collection[int] | None = None,
+        *,
+        channel: str = "SR",
+        variation: str = NOMINAL,
+        nuisances: Sequence[str] = (),
     ) -> Points:
         """The cells of some folds (all by default), scaled to the full luminosity by n_folds / len(folds).
 
-        Raises ``ConfigError`` for unknown folds, ``InputError`` for a channel or variation without events, or
-        if a feature was not finite.
+        With ``nuisances``, the points hold their up and down variations as well (:mod:`cortado.variations`),
+        and there are points where only these have events.
+
+        Raises ``ConfigError`` for unknown folds, ``InputError`` for a channel, variation or nuisance
+        parameter without events, or if a feature was not finite.
         """
         refuse_invalid(self.invalid)
         chosen = chosen_folds(folds, self.n_folds)
@@ -333,14 +369,40 @@ class Sample:
             known := sorted({(s.channel, s.variation) for s in self.cells.sources})
         ):
             raise InputError(f"no events of channel {channel!r}, variation {variation!r}; there are {known}")
-        cells = self.cells.select(
-            lambda s: s.channel == channel and s.variation == variation and s.fold in chosen
-        ).relabel(lambda s: Source(s.dataset))
+        here = self.cells.select(lambda s: s.channel == channel)
+        sides = [sides_of(nuisance, {s.variation for s in here.sources}) for nuisance in nuisances]
+        names = [variation, *(name for pair in sides for name in pair)]
+        parts = [_of_variation(here, name, chosen) for name in names]
+        key, index = distinct(np.concatenate([cells.key for cells in parts]))
+        at = np.split(index, np.cumsum([len(cells) for cells in parts])[:-1])
         scale = self.n_folds / len(chosen)
-        return self._points(cells, scale)
+        points = self._points(parts[0], key, at[0], scale)
+        if not sides:
+            return points
+        there = {(s.variation, s.dataset) for s in here.sources}
+        shape = (len(sides), 2, len(self.processes))
+        present = np.reshape([(name, p) in there for name in names[1:] for p in self.processes], shape)
+        tables = [
+            _to_24_bits(scale * self._table(c, c.sums[:, SUMW], i, len(key)))
+            for c, i in zip(parts[1:], at[1:], strict=True)
+        ]
+        pairs = zip(np.reshape(tables, (*shape, len(key))), present, strict=True)
+        varied = np.stack([both_sides(points.sumw, found, known) for found, known in pairs])
+        return replace(points, nuisances=tuple(nuisances), varied=varied)
 
-    def _points(self, cells: Cells, scale: float) -> Points:
-        key, index = distinct(cells.key)
+    def yields(
+        self,
+        categorizer: Categorizer,
+        folds: Collection[int] | None = None,
+        *,
+        nuisances: Sequence[str] = (),
+    ) -> Yields:
+        """What the categories hold in the cells of some folds; arguments and errors as of :meth:`points`."""
+        points = self.points(folds, nuisances=nuisances)
+        return points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
+
+    def _points(self, cells: Cells, key: Integers, index: Integers, scale: float) -> Points:
+        """Points at the addresses ``key`` (n, d), of cells that have the address ``index``."""
         n = len(key)
         absolute: Floats = np.bincount(index, weights=cells.sums[:, SUMABSW], minlength=n).astype(np.float64)
         widths = self.widths
@@ -350,23 +412,24 @@ class Sample:
         )
         weighted = absolute > 0
         place[weighted] = moments[weighted] / absolute[weighted, None]
-        table = np.zeros((3, len(self.processes), n))
-        row = np.array([self.processes.index(s.dataset) for s in cells.sources], np.int64)[cells.source]
-        for target, values in zip(
-            table, (cells.sums[:, SUMW], cells.sums[:, SUMW2], cells.count), strict=True
-        ):
-            target[row, index] = values
         return Points(
             self.features,
             self.processes,
             _to_24_bits(place),
-            _to_24_bits(table[0] * scale),
-            _to_24_bits(table[1] * scale**2),
-            table[2].astype(np.int64),
+            _to_24_bits(self._table(cells, cells.sums[:, SUMW], index, n) * scale),
+            _to_24_bits(self._table(cells, cells.sums[:, SUMW2], index, n) * scale**2),
+            self._table(cells, cells.count, index, n).astype(np.int64),
             key,
             widths,
             _to_24_bits(absolute * scale),
         )
+
+    def _table(self, cells: Cells, values: npt.NDArray[Any], index: Integers, n: int) -> Floats:
+        """(P, n) values of the rows of cells, which have the address ``index``."""
+        table = np.zeros((len(self.processes), n))
+        row = np.array([self.processes.index(s.dataset) for s in cells.sources], np.int64)[cells.source]
+        table[row, index] = values
+        return table
 
     def save(self, path: str | Path) -> None:
         """Write the sample to an ``.npz`` file, whole or not at all."""
@@ -412,6 +475,12 @@ def _cell(u: Floats, widths: Floats, features: Features, dataset: str) -> Floats
     return cell
 
 
+def _of_variation(cells: Cells, variation: str, folds: Collection[int]) -> Cells:
+    """One variation of some folds, put together."""
+    chosen = cells.select(lambda s: s.variation == variation and s.fold in folds)
+    return chosen.relabel(lambda s: Source(s.dataset))
+
+
 def declared_arrays(
     processes: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
     coordinates: str | Sequence[Coordinates | Mapping[str, Any]],
@@ -452,6 +521,12 @@ def identifiers(
             f"and none of {process!r}"
         )
     return checked_ids(event_ids[process], len(w), f"event_ids[{process!r}]")
+
+
+def sums_by_index(table: npt.NDArray[Any], index: Integers, n: int) -> npt.NDArray[Any]:
+    """(m, n) sums of a table (m, k) over the columns with each ``index`` (k,) 0 … n − 1."""
+    sums = [np.bincount(index, weights=row, minlength=n) for row in table]
+    return np.stack(sums).astype(table.dtype)
 
 
 def _to_24_bits(values: Floats) -> Floats:

@@ -132,10 +132,15 @@ class Shares:
         return shares
 
     def smoothed(self, points: Points) -> Points:
-        """Points with these shares of the processes in Σw and Σw²; counts stay what they are."""
+        """Points with these shares of the processes in Σw and Σw²; counts stay what they are.
+
+        Variations change with Σw by the same amounts: how a variation differs from the nominal sums is kept,
+        cell by cell. Their ratio has no value where a process has no events, and too many where it has few.
+        """
         events = (points.sumw * self.per_event[:, None]).sum(axis=0)
         sumw = self(points.place) * events / self.per_event[:, None]
-        return replace(points, sumw=sumw, sumw2=np.abs(sumw * self.mean_weight[:, None]))
+        varied = None if points.varied is None else points.varied + (sumw - points.sumw)
+        return replace(points, sumw=sumw, sumw2=np.abs(sumw * self.mean_weight[:, None]), varied=varied)
 
     def _monomials(self, place: Floats) -> Floats:
         z = np.clip((place - self.location) / self.scale, -LARGEST, LARGEST) / 2

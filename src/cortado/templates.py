@@ -15,6 +15,7 @@ from cortado.cells import NOMINAL, SUMW, SUMW2, Cells
 from cortado.errors import InputError
 from cortado.folds import chosen_folds
 from cortado.objectives.yields import Yields
+from cortado.variations import both_sides, sides_of
 
 DATA = "data_obs"
 _UNCATEGORISED = -1
@@ -96,8 +97,11 @@ class Templates:
         single[...] = np.stack(columns, axis=-1)
         return single
 
-    def yields(self, signals: Sequence[str] = ()) -> Yields:
-        """Nominal yields of the simulated processes, for objectives."""
+    def yields(self, signals: Sequence[str] = (), nuisances: Sequence[str] = ()) -> Yields:
+        """Nominal yields of the simulated processes, for objectives, and the variations of ``nuisances``.
+
+        Raises ``InputError`` if there are no variations of a nuisance parameter.
+        """
         names = self.simulated
         rows = [self.processes.index(name) for name in names]
         return Yields(
@@ -106,7 +110,20 @@ class Templates:
             np.stack([self.variances(name) for name in names]),
             self.counts[rows],
             tuple(signals),
+            tuple(nuisances),
+            np.stack([self._varied(nuisance) for nuisance in nuisances]) if nuisances else None,
         )
+
+    def _varied(self, nuisance: str) -> npt.NDArray[np.float64]:
+        """(2, P, K) yields of the simulated processes with a nuisance parameter up, and down."""
+        names = self.simulated
+        nominal = np.stack([self.values(name) for name in names])
+        sides, present = np.zeros((2, *nominal.shape)), np.zeros((2, len(names)), bool)
+        for side, variation in enumerate(sides_of(nuisance, self.variations)):
+            if variation in self.variations:
+                sides[side] = [self.values(name, variation) for name in names]
+                present[side] = [self.variances(name, variation).any() for name in names]
+        return both_sides(nominal, sides, present)
 
     def _select(self, process: str, variation: str) -> Hist[Any]:
         # An unknown label would silently read the overflow bin.

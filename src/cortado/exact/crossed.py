@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError
-from cortado.objectives import Objective, Yields
+from cortado.objectives import Objective
 from cortado.sample import Points, Sample
 from cortado.tally import distinct
 
@@ -111,7 +111,7 @@ def _meets_no_more(key: Integers) -> bool:
 def _prepared(points: Points, objective: Objective) -> Points:
     if set(points.processes) <= set(objective.signals):
         raise ConfigError(f"every process is a signal ({list(points.processes)}); one must be background")
-    yields = objective.prepared(Yields(points.processes, points.sumw, points.sumw2, points.count))
+    yields = objective.prepared(points.as_yields)
     return replace(points, sumw=yields.sumw, sumw2=yields.sumw2)
 
 

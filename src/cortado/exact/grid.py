@@ -103,8 +103,8 @@ class _Search:
     def __init__(
         self, points: Points, objective: Objective, bins: tuple[int, ...], axes: Sequence[_Axis]
     ) -> None:
-        self._processes, self._objective, self._n_bins, self._axes = points.processes, objective, bins, axes
-        self._rows = np.concatenate([points.sumw, points.sumw2, points.count])
+        self._points, self._objective, self._n_bins, self._axes = points, objective, bins, axes
+        self._rows = points.as_yields.rows
 
     def end(self, rng: np.random.Generator) -> Cuts:
         """Where random boundaries come to."""
@@ -142,7 +142,7 @@ class _Search:
         return found
 
     def _table(self, cuts: Cuts, j: int) -> Floats:
-        """(3P, bins before, bins after, columns) Σw, Σw² and counts in the columns of one discriminant."""
+        """(R, bins before, bins after, columns) rows of sums in the columns of one discriminant."""
         n = self._n_bins
         shape = (int(np.prod(n[:j])), int(np.prod(n[j + 1 :])), len(self._axes[j].edges) + 1)
         address = np.zeros(len(self._axes[j].column), np.int64)
@@ -156,8 +156,8 @@ class _Search:
         bins = _bins(np.arange(table.shape[-1]), cuts)
         inside = bins[:, None] == np.arange(self._n_bins[j])
         sums = np.moveaxis(table @ inside.astype(np.float64), -1, 2)
-        sumw, sumw2, count = sums.reshape(3, len(self._processes), -1)
-        return _worth(self._objective, Yields(self._processes, sumw, sumw2, count))
+        rows = sums.reshape(len(self._rows), -1)
+        return _worth(self._objective, Yields.of_rows(self._points.processes, rows, self._points.nuisances))
 
 
 def _bins(column: Integers, cuts: Integers) -> Integers:

@@ -13,7 +13,7 @@ simply have none. K bins of n cells take nÂ²/2 evaluations of the merit and K nÂ
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -23,9 +23,16 @@ import numpy.typing as npt
 from cortado.categorizer import UNCATEGORISED
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, TrainingError
-from cortado.objectives import Asimov, Objective, Term, Yields, array_namespace, as_objective
+from cortado.objectives import (
+    InCategories,
+    Objective,
+    Term,
+    Yields,
+    array_namespace,
+    as_objective,
+)
 from cortado.objectives.described import described
-from cortado.sample import Points
+from cortado.sample import Points, sums_by_index
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -150,7 +157,8 @@ def optimal_boundaries(
         Points of one coordinate. Boundaries lie at the edges of its cells, in the middle of a gap between
         occupied cells.
     objective
-        What grows with a sum over bins: :class:`Asimov` of one signal or of several in quadrature, or
+        What grows with a sum over bins: :class:`Asimov` of one signal or of several in quadrature, the same
+        of :class:`AsimovWithUncertainty`, or
         :class:`SumOverBins`. Floors that are added to it hold in every bin.
     n_categories
         The largest number K of bins.
@@ -261,18 +269,18 @@ def _parts(objective: Objective) -> list[Merit]:
     sums = [term.contribution for term in terms if isinstance(term, SumOverBins)]
     if sums and len(sums) == len(terms):
         return sums
-    if len(terms) == 1 and isinstance(asimov := terms[0], Asimov) and _is_root_of_sum(asimov):
-        return [lambda yields: sum(asimov.per_category(yields).values())]
+    if len(terms) == 1 and isinstance(term := terms[0], InCategories) and _is_root_of_sum(term):
+        return [lambda yields: sum(term.per_category(yields).values())]
     raise ConfigError(
         "objective must grow with a sum over bins, as Asimov does with one signal or with "
         f"combine='quadrature', or be made of SumOverBins; got {described(terms)}"
     )
 
 
-def _is_root_of_sum(asimov: Asimov) -> bool:
+def _is_root_of_sum(term: InCategories) -> bool:
     # Every combination that has a name is, for one signal, its significance times a number.
-    alone = len(asimov.signals) == 1 and isinstance(asimov.combine, str)
-    return alone or asimov.combine == "quadrature"
+    alone = len(term.signals) == 1 and isinstance(term.combine, str)
+    return alone or term.combine == "quadrature"
 
 
 def _one_each(part: Merit, values: Any, n_bins: int) -> Floats:
@@ -326,7 +334,7 @@ def _interval_yields(cells: Yields, first: int, forward: npt.NDArray[np.bool_]) 
     def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.stack([np.cumsum(row[first:] * forward, axis=1)[forward] for row in table])
 
-    return replace(cells, sumw=sums(cells.sumw), sumw2=sums(cells.sumw2), count=sums(cells.count))
+    return cells.mapped(sums)
 
 
 def _best_partitions(merits: Floats, n_bins: int) -> list[Integers]:
@@ -370,11 +378,7 @@ def even_groups(cells: Yields, limit: int) -> Integers:
 def _merged(cells: Yields, group: Integers, n: int) -> Yields:
     """Yields (P, n) of groups of cells."""
 
-    def sums(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        added = [np.bincount(group, weights=row, minlength=n) for row in table]
-        return np.stack(added).astype(table.dtype)
-
-    return replace(cells, sumw=sums(cells.sumw), sumw2=sums(cells.sumw2), count=sums(cells.count))
+    return cells.mapped(lambda table: sums_by_index(table, group, n))
 
 
 def _bins(cells: Yields, cuts: Integers) -> Yields:
@@ -385,10 +389,7 @@ def _bins(cells: Yields, cuts: Integers) -> Yields:
 def columns(cells: Yields, which: Integers) -> Yields:
     """Some of the cells, or bins."""
 
-    def some(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.take(table, which, axis=1)
-
-    return replace(cells, sumw=some(cells.sumw), sumw2=some(cells.sumw2), count=some(cells.count))
+    return cells.mapped(lambda table: np.take(table, which, axis=1))
 
 
 def _edges_between(points: Points, chosen: Integers, high: float) -> Floats:

@@ -111,7 +111,7 @@ def hard_partition(
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """A partition: category (n,), sums (K, 3P), objective (−∞ if a floor is broken) and gradient (K, 3P)."""
+    """A partition: category (n,), sums (K, R), objective (−∞ if a floor is broken) and gradient (K, R)."""
 
     category: Integers
     sums: Floats
@@ -132,9 +132,9 @@ class _Search:
     def __init__(self, points: Points, goal: Objective, n_categories: int) -> None:
         self._points, self._goal, self._n = points, goal, n_categories
         self._interest = interest(points, goal.signals)
-        self._columns = np.concatenate([points.sumw, points.sumw2, points.count])
-        self._worth = ValueAndGradient(points.processes, partial(goal.soft, strength=0.0))
-        self._gaps = [ValueAndGradient(points.processes, partial(_gap, goal, floor)) for floor in goal.floors]
+        self._columns = points.as_yields.rows
+        self._worth = self._with_gradient(partial(goal.soft, strength=0.0))
+        self._gaps = [self._with_gradient(partial(_gap, goal, floor)) for floor in goal.floors]
 
     def end(self, rng: np.random.Generator, hops: int) -> _State:
         """Where a random beginning comes to."""
@@ -217,9 +217,11 @@ class _Search:
                 merit += slope[:, None] * column
         return merit
 
+    def _with_gradient(self, function: Callable[[Yields], Any]) -> ValueAndGradient:
+        return ValueAndGradient(self._points.processes, function, self._points.nuisances)
+
     def _yields(self, sums: Floats) -> Yields:
-        sumw, sumw2, count = np.split(sums.T, 3)
-        return Yields(self._points.processes, sumw, sumw2, count)
+        return Yields.of_rows(self._points.processes, sums.T, self._points.nuisances)
 
 
 def _gap(goal: Objective, floor: Floor, yields: Yields) -> Any:

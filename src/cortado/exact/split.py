@@ -111,10 +111,7 @@ class _Gain:
             whole[:, self.category] += table[:, -1]
             return whole
 
-        together = replace(
-            yields, sumw=merged(yields.sumw), sumw2=merged(yields.sumw2), count=merged(yields.count)
-        )
-        return self.objective.value(yields) - self.objective.value(together)
+        return self.objective.value(yields) - self.objective.value(yields.mapped(merged))
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,8 +235,4 @@ def _below_and_above(cells: Yields) -> tuple[Yields, Yields]:
     def above(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.cumsum(table[:, ::-1], axis=1)[:, -2::-1]
 
-    lower, upper = (
-        replace(cells, sumw=sums(cells.sumw), sumw2=sums(cells.sumw2), count=sums(cells.count))
-        for sums in (below, above)
-    )
-    return lower, upper
+    return cells.mapped(below), cells.mapped(above)

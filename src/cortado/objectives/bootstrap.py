@@ -99,7 +99,8 @@ def bootstrap(
     Each process in each category is drawn independently: Σw from a scaled Poisson distribution; Σw² and the
     count, then no longer an integer, change by the same factor. Where Σw ≤ 0 or (Σw)² < Σw², so that weights
     of either sign must have met, Σw comes from a normal distribution of variance Σw², and Σw² and the count
-    stay. What has Σw² = 0 stays as it is. Raises ``ConfigError`` for fewer than two replicas.
+    stay. What has Σw² = 0 stays as it is. Variations change with Σw (:meth:`Yields.with_sumw`). Raises
+    ``ConfigError`` for fewer than two replicas.
     """
     if n_replicas < 2:
         raise ConfigError(f"n_replicas must be at least 2, got {n_replicas}")
@@ -113,7 +114,7 @@ def bootstrap(
     replicas = np.where(poisson, sumw * factor, sumw + normal)
     return np.array(
         [
-            function(replace(yields, sumw=w, sumw2=sumw2 * f, count=yields.count * f))
+            function(replace(yields.with_sumw(w), sumw2=sumw2 * f, count=yields.count * f))
             for w, f in zip(replicas, factor, strict=True)
         ],
         np.float64,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cortado.objectives.arrays import array_namespace
 from cortado.objectives.terms import Floor
-from cortado.objectives.yields import Yields, array_namespace
+from cortado.objectives.yields import Yields
 
 # Nothing for any purpose, but the square of any yield can be divided by it, for the gradient twice.
 _LEAST = 1e-100

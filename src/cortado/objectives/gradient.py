@@ -14,25 +14,27 @@ Floats = npt.NDArray[np.float64]
 
 
 class ValueAndGradient:
-    """A scalar function of yields and its gradient, at sums (K, 3P) of Σw, Σw² and counts.
+    """A scalar function of yields and its gradient, at sums (K, R), the :attr:`Yields.rows` of categories.
 
     ``function`` is given :class:`Yields` of tensors; an objective is one.
     """
 
-    def __init__(self, processes: tuple[str, ...], function: Callable[[Yields], Any]) -> None:
+    def __init__(
+        self, processes: tuple[str, ...], function: Callable[[Yields], Any], nuisances: tuple[str, ...] = ()
+    ) -> None:
         from cortado.models.tensorflow import tf, traced
 
         def value_and_gradient(sums: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
                 tape.watch(sums)
-                tables = tf.split(tf.transpose(sums), 3)
-                value = tf.convert_to_tensor(function(Yields(processes, *tables)), tf.float64)
+                yields = Yields.of_rows(processes, tf.transpose(sums), nuisances)
+                value = tf.convert_to_tensor(function(yields), tf.float64)
             return value, tape.gradient(value, sums, unconnected_gradients="zero")
 
         self._tf = tf
         self._function = traced(value_and_gradient)
 
     def __call__(self, sums: Floats) -> tuple[float, Floats]:
-        """Value and gradient (K, 3P)."""
+        """Value and gradient (K, R)."""
         value, gradient = self._function(self._tf.constant(sums, self._tf.float64))
         return float(value), gradient.numpy()

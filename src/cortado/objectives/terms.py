@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError
+from cortado.objectives.arrays import array_namespace
 from cortado.objectives.described import described
 from cortado.objectives.scale import Scale
-from cortado.objectives.yields import Yields, array_namespace
+from cortado.objectives.yields import Yields
 
 
 class Term:
@@ -67,6 +68,11 @@ class Objective:
 
     def _named_signals(self) -> list[tuple[str, ...]]:
         return [tuple(signals) for term in self.terms if (signals := getattr(term, "signals", ()))]
+
+    @property
+    def nuisances(self) -> tuple[str, ...]:
+        """Names of the nuisance parameters whose variations the terms ask for."""
+        return tuple(dict.fromkeys(n for term in self.terms for n in getattr(term, "nuisances", ())))
 
     @property
     def floors(self) -> tuple[Floor, ...]:

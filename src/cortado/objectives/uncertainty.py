@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +24,6 @@ def simulation_uncertainty(function: Callable[[Yields], float], yields: Yields) 
         for sign in (1.0, -1.0):
             sumw = yields.sumw.copy()
             sumw[place] += sign * _RELATIVE_STEP * sigma
-            shifted.append(function(replace(yields, sumw=sumw)))
+            shifted.append(function(yields.with_sumw(sumw)))
         variance += ((shifted[0] - shifted[1]) / (2 * _RELATIVE_STEP)) ** 2
     return float(np.sqrt(variance))

@@ -111,6 +111,6 @@ class Checkpoint:
 def digest(points: Points) -> str:
     """A hash of the points."""
     sha = hashlib.sha256(repr(points.processes).encode())
-    for array in (points.place, points.sumw, points.sumw2, points.count):
+    for array in (points.place, points.as_yields.rows):
         sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()

@@ -210,7 +210,7 @@ def fit(
         max_cells,
         0 if events is None else _checked_steps(event_steps),
     )
-    points = sample.points(folds)
+    points = sample.points(folds, nuisances=goal.nuisances)
     _check(goal, points, model)
     chosen = keras.optimizers.Adam() if optimizer is None else optimizer
     _check_optimizer(chosen, learning_rate)
@@ -240,7 +240,7 @@ def fit(
         objective=goal.value(training),
     )
     categorizer = Categorizer(features=sample.features, rule=rule, training=record)
-    held = _held_out_yields(sample, left_out, of_folds, rule)
+    held = _held_out_yields(sample, left_out, of_folds, rule, goal.nuisances)
     compared = overtraining(goal.value, training, held, seed=seed) if held else None
     if compared and compared.is_significant:
         warnings.warn(compared.in_words, OvertrainingWarning, stacklevel=2)
@@ -249,10 +249,14 @@ def fit(
 
 
 def _held_out_yields(
-    sample: Sample, folds: Sequence[int], of_folds: _OfFolds | None, rule: ModelRule
+    sample: Sample,
+    folds: Sequence[int],
+    of_folds: _OfFolds | None,
+    rule: ModelRule,
+    nuisances: tuple[str, ...],
 ) -> Yields | None:
     """Yields of the hard categories in these folds; None without folds or events in them."""
-    points = sample.points(folds) if folds else None
+    points = sample.points(folds, nuisances=nuisances) if folds else None
     if points is None or not len(points.place):
         return None
     return of_folds(folds).yields(rule) if of_folds else yields_on(points)(rule)
@@ -273,6 +277,11 @@ def _events_of_folds(
             raise ConfigError("a client is of use with events alone: cells are trained on in this process")
         return None
     _check_events(events, sample)
+    if nuisances := points.nuisances:
+        raise ConfigError(
+            "events must be None for an objective with nuisance parameters, because they are kept without "
+            f"variations, got {list(nuisances)}"
+        )
     return holding(events, points.processes, model, plan.event_steps, shares, client)
 
 

@@ -49,9 +49,7 @@ def soft_yields(model: Model, points: Points, temperature: float) -> Yields:
     if not temperature > 0:
         raise ConfigError(f"temperature must be > 0, got {temperature}")
     memberships = np.asarray(model.memberships(tf.constant(points.place), 1 / temperature), np.float64)
-    return Yields(
-        points.processes, points.sumw @ memberships, points.sumw2 @ memberships, points.count @ memberships
-    )
+    return points.as_yields.mapped(lambda table: table @ memberships)
 
 
 def bias(model: Model, points: Points, temperature: float) -> tuple[float, ...]:

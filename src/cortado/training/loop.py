@@ -6,6 +6,7 @@ the graph.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from cortado.models import Model, Start
 from cortado.models.tensorflow import keras, tf, traced
-from cortado.objectives import Objective, Yields
+from cortado.objectives import Objective
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
@@ -43,10 +44,7 @@ class Trainer:
     ) -> None:
         self._model, self._goal, self._n_together = model, goal, n_together
         self._place = tf.constant(points.place, tf.float64)
-        self._tables = [
-            tf.constant(table, tf.float64) for p in (smooth, points) for table in (p.sumw, p.sumw2, p.count)
-        ]
-        self._processes = points.processes
+        self._cells = [p.as_yields.mapped(partial(tf.constant, dtype=tf.float64)) for p in (smooth, points)]
         self._optimizer = optimizer
         self._optimizer.build(model.trainable_variables)
         self._initial = model.state
@@ -125,8 +123,7 @@ class Trainer:
     def _soft(self, sharpness: Any, strength: Any) -> Any:
         memberships = tf.cast(self._model.memberships(self._place, sharpness), tf.float64)
         # A product each: TensorFlow leaves out those that the objective does not ask for.
-        sums = [table @ memberships for table in self._tables]
-        smooth, held = Yields(self._processes, *sums[:3]), Yields(self._processes, *sums[3:])
+        smooth, held = (cells.mapped(lambda table: table @ memberships) for cells in self._cells)
         return self._goal.soft(smooth, strength, held)
 
     def _imitations(self, place: Any, targets: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from cortado.categorizer.rules import GridRule, ModelRule
 from cortado.categorizer.rules.intervals import Intervals
-from cortado.objectives import Asimov, Objective
+from cortado.objectives import Asimov, InCategories, Objective
 from cortado.sample import Points
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +50,8 @@ def _importance(rule: ModelRule, points: Points, objective: Objective) -> np.nda
     """(K,) share of each category in the Z² of every signal, summed over the signals."""
     yields = points.yields(rule.assign(points.place), rule.n_categories)
     prepared = objective.prepared(yields)
-    terms = [t for t in objective.terms if isinstance(t, Asimov)]
+    terms = [t for t in objective.terms if isinstance(t, InCategories)]
+    if objective.signals and not terms:
+        terms = [Asimov(objective.signals)]
     shares = [z2 / max(z2.sum(), 1e-300) for t in terms for z2 in t.per_category(prepared).values()]
     return np.sum(shares, axis=0) if shares else yields.sumw.sum(axis=0)

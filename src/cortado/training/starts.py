@@ -96,9 +96,9 @@ def _exact_start(
     if binning.n_categories < n_categories:
         return None
     category = binning.assign(points.place)
-    columns = np.concatenate([points.sumw, points.sumw2, points.count])
+    columns = points.as_yields.rows
     sums = sums_of(columns, category, n_categories)
-    _, gradient = ValueAndGradient(points.processes, objective)(sums)
+    _, gradient = ValueAndGradient(points.processes, objective, points.nuisances)(sums)
     return _start(points, category, columns.T @ gradient.T, n_categories, points, objective, rng)
 
 
