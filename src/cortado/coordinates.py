@@ -29,6 +29,7 @@ DEFAULT_FLOOR = 1e-9
 _ROUNDING = 1e-6  # by which a score of single precision may miss 0 and 1
 _DEFAULT_CELL = 0.05  # in units of the log-ratio
 _CELLS_PER_RANGE = 200
+_LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_ADDRESS = 2.0**48
 _LEAST_WIDTH = 2.0**-900
 
@@ -57,9 +58,20 @@ class _Group(BaseModel):
         """Features (n, len(features)) of coordinates (n, d)."""
         raise NotImplementedError
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest value of these features that has coordinates."""
+        return -_LARGEST, _LARGEST
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each coordinate is a growing function of one of the features."""
+        return True
+
     def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
         """Which of the features (n, len(features)) have coordinates."""
-        return np.isfinite(x)
+        low, high = self.limits
+        return (x >= low) & (x <= high)
 
 
 class Identity(_Group):
@@ -122,8 +134,9 @@ class _Scores(_Group):
 
     floor: float = Field(default=DEFAULT_FLOOR, gt=0, lt=0.5)
 
-    def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
-        return (x >= -_ROUNDING) & (x <= 1 + _ROUNDING)
+    @property
+    def limits(self) -> tuple[float, float]:
+        return -_ROUNDING, 1 + _ROUNDING
 
     def _log(self, p: Floats) -> Floats:
         return np.log(np.maximum(p, self.floor))
@@ -158,6 +171,10 @@ class LogRatio(_Scores):
     def labels(self) -> tuple[str, ...]:
         return tuple(f"log({name}/{self.features[-1]})" for name in self.features[:-1])
 
+    @property
+    def one_by_one(self) -> bool:
+        return False
+
     def widths(self) -> tuple[float | None, ...]:
         return (_DEFAULT_CELL,) * (len(self.features) - 1)
 
@@ -175,6 +192,15 @@ Coordinates = Annotated[Identity | Linear | Logit | LogRatio, Field(discriminato
 _KINDS = ("identity", "logit", "logratio")  # those that need no further number
 
 
+# JSON has no number for what is not finite.
+_MAY_BE_NAN = Field(
+    json_schema_extra={
+        "type": ["number", "string"],
+        "pattern": "^(NaN|-?Infinity)$",
+    },
+)
+
+
 class Features(BaseModel):
     """The discriminant: features in order, their missing values, and the coordinates made of them."""
 
@@ -183,7 +209,7 @@ class Features(BaseModel):
 
     names: tuple[str, ...] = Field(min_length=1, description="columns of the ntuple, in order")
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
-    missing: dict[str, float] = Field(
+    missing: dict[str, Annotated[float, _MAY_BE_NAN]] = Field(
         default_factory=dict, description="per feature, the value that means 'does not exist in this event'"
     )
 
@@ -258,6 +284,11 @@ class Features(BaseModel):
     def columns(self, group: Coordinates) -> list[int]:
         """Columns of the feature array that belong to a group."""
         return [self.names.index(name) for name in group.features]
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """By feature, the smallest and the largest value that has coordinates."""
+        return {name: group.limits for group in self.coordinates for name in group.features}
 
     def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
         """Which of the features (n, D) have coordinates: finite numbers, and scores between 0 and 1."""

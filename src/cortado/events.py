@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +62,11 @@ def missing_events(features: Features, x: Floats) -> Bools:
     missing = np.zeros(len(x), bool)
     for name, sentinel in features.missing.items():
         column = x[:, features.names.index(name)]
-        missing |= np.isnan(column) if np.isnan(sentinel) else np.isin(column, _as_stored(sentinel))
+        missing |= np.isnan(column) if np.isnan(sentinel) else np.isin(column, as_stored(sentinel))
     return missing
 
 
-def _as_stored(sentinel: float) -> list[float]:
+def as_stored(sentinel: float) -> list[float]:
     """A number as a float64 and as a float32 branch hold it: −99.9 is not the same in both."""
     with np.errstate(over="ignore"):
         single = float(np.float32(sentinel))
@@ -106,6 +106,40 @@ def feature_array(features: Features, values: Any) -> Floats:
     if len(lengths) > 1:
         raise InputError(f"features {list(features.names)} must have equal length, got {sorted(lengths)}")
     return np.column_stack(columns)
+
+
+def inside_lists(
+    features: Features, values: Any, function: Callable[[Any], npt.NDArray[Any]]
+) -> npt.NDArray[Any] | ak.Array:
+    """A function of events, also where features are lists of any depth in awkward arrays.
+
+    ``function`` makes (n,) numbers of ``values`` with one number a feature and event, or of the elements of
+    the lists, which the result then has, too. An absent list stays absent. Raises ``InputError`` for lists of
+    different lengths.
+    """
+    if isinstance(values, np.ndarray | list | tuple):
+        return function(values)
+    there = _field_names(values)
+    columns = [values[name] for name in features.names if name in there]
+    if not any(isinstance(column, ak.Array) and column.ndim > 1 for column in columns):
+        return function(values)
+    try:
+        together = ak.broadcast_arrays(*columns)
+    except ValueError as error:
+        raise InputError(f"features {list(features.names)} must be lists of equal lengths") from error
+    names = [name for name in features.names if name in there]
+    return _innermost(lambda elements: function(dict(zip(names, elements, strict=True))), together)
+
+
+def _innermost(function: Callable[[list[Any]], npt.NDArray[Any]], columns: list[Any]) -> Any:
+    """A function of the elements of lists, in the lists that all columns (awkward arrays) have."""
+    if columns[0].ndim == 1:
+        return function(columns)
+    present = ~ak.to_numpy(ak.is_none(columns[0]))
+    lists = [column[present] for column in columns]
+    elements = _innermost(function, [ak.flatten(column, axis=1) for column in lists])
+    result = ak.unflatten(elements, ak.num(lists[0]))
+    return result if present.all() else result[ak.mask(np.cumsum(present) - 1, present)]
 
 
 def _field_names(values: Any) -> list[str]:

@@ -54,18 +54,20 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
         scheme=scheme,
         n_categories=len(background),
         events=events,
-        significances={
-            name: z
-            for term in objective.terms
-            if isinstance(term, Asimov)
-            for name, z in term.each(named).items()
-        },
+        significances=significances(yields, objective),
         combined=objective.value(yields),
         combined_uncertainty=simulation_uncertainty(objective.value, yields),
         min_background=float(background.min()),
         min_effective_events=float(effective.min()),
         without_background=[int(k) for k in np.flatnonzero(background <= 0)],
     )
+
+
+def significances(yields: Yields, objective: Objective) -> dict[str, float]:
+    """The significance of each signal, from the yields of hard categories (float64)."""
+    named = objective.prepared(yields)
+    terms = [term for term in objective.terms if isinstance(term, Asimov)]
+    return {name: z for term in terms for name, z in term.each(named).items()}
 
 
 def combination(objective: Objective) -> str:
