@@ -95,6 +95,7 @@ CONTAINERS = {
     "rows": X.tolist(),
     "mapping": {**COLUMNS, "weight": np.ones(300)},
     "mapping of awkward arrays": {name: ak.Array(column) for name, column in COLUMNS.items()},
+    "structured array": np.array(list(map(tuple, X)), [(name, "f8") for name in SCORES]),
     "records": ak.zip({**COLUMNS, "jets": ak.Array([[1.0, 2.0], []] * 150)}, depth_limit=1),
     "records in another order": ak.zip({name: COLUMNS[name] for name in reversed(SCORES)}),
     "option type": ak.zip({name: ak.mask(ak.Array(c), [True] * 300) for name, c in COLUMNS.items()}),

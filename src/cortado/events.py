@@ -87,10 +87,10 @@ def refuse_invalid(invalid: Mapping[tuple[str, str], int]) -> None:
 def feature_array(features: Features, values: Any) -> Floats:
     """Features (n, D), float64, in the declared order.
 
-    ``values`` is an (n, D) array in that order, or a mapping or awkward record array that holds the features
-    by name. An absent value (None) becomes NaN.
+    ``values`` is an (n, D) array in that order, or a mapping, awkward record array or structured array that
+    holds the features by name. An absent value (None) becomes NaN.
     """
-    if isinstance(values, np.ndarray | list | tuple):
+    if not _by_name(values):
         x = _float64("features", values)
         if x.ndim != 2 or x.shape[1] != len(features.names):
             raise InputError(
@@ -117,7 +117,7 @@ def inside_lists(
     the lists, which the result then has, too. An absent list stays absent. Raises ``InputError`` for lists of
     different lengths.
     """
-    if isinstance(values, np.ndarray | list | tuple):
+    if not _by_name(values):
         return function(values)
     there = _field_names(values)
     columns = [values[name] for name in features.names if name in there]
@@ -142,9 +142,18 @@ def _innermost(function: Callable[[list[Any]], npt.NDArray[Any]], columns: list[
     return result if present.all() else result[ak.mask(np.cumsum(present) - 1, present)]
 
 
+def _by_name(values: Any) -> bool:
+    """Whether features are held by name, not in their order."""
+    if isinstance(values, np.ndarray):
+        return values.dtype.names is not None
+    return not isinstance(values, list | tuple)
+
+
 def _field_names(values: Any) -> list[str]:
     if isinstance(values, ak.Array):
         return list(ak.fields(values))
+    if isinstance(values, np.ndarray):
+        return list(values.dtype.names or ())
     try:
         return [str(name) for name in values]
     except TypeError as error:

@@ -109,8 +109,8 @@ class Categorizer(BaseModel):
         Parameters
         ----------
         features
-            An (n, D) array in the declared order, or a mapping or awkward record array with the declared
-            names, such as the events of a processor; other fields do not matter, and are not read.
+            An (n, D) array in the declared order, or a mapping, awkward record array or structured array with
+            the declared names, such as the events of a processor; other fields are not read.
         invalid
             What to do about features that are not finite numbers, also those of option type that are None,
             and about scores outside of [0, 1]: raise ``InputError``, or give −1.

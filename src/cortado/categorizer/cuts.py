@@ -38,23 +38,21 @@ class Cuts:
         """
         rule, features = categorizer.rule, categorizer.features
         if isinstance(rule, GridRule):
-            edges = [np.array(e, np.float64) for e in rule.edges]
-            table = rule.table
+            inner, table = [np.array(e, np.float64) for e in rule.edges], rule.table
         elif rule.dimensions == 1:
             intervals = rule.boundaries()
-            edges, table = [intervals.edges], intervals.categories
+            inner, table = [intervals.edges], intervals.categories
         else:
             return None
-        groups: list[Coordinates] = []
-        for group in features.coordinates:
-            if group.one_by_one:
-                first = len([label for g in groups for label in g.labels])
-                for i in range(first, first + len(group.labels)):
-                    edges[i] = _smallest_not_below(group, edges[i], kind)
-                groups.append(Identity(features=group.features))
-            else:
-                groups.append(group)
-        return cls(features.model_copy(update={"coordinates": tuple(groups)}), tuple(edges), table)
+        owners = [group for group in features.coordinates for _ in group.labels]
+        edges = tuple(
+            _smallest_not_below(group, e, kind) if group.one_by_one else e
+            for group, e in zip(owners, inner, strict=True)
+        )
+        groups = tuple(
+            Identity(features=group.features) if group.one_by_one else group for group in features.coordinates
+        )
+        return cls(features.model_copy(update={"coordinates": groups}), edges, table)
 
     def assign(self, u: Floats) -> Integers:
         """Category (n,) at coordinates u (n, d)."""
