@@ -1,4 +1,4 @@
-"""Tables of these pages that follow from the code: keys of a configuration, options, exit statuses.
+"""What in these pages follows from the code: keys of a configuration, options, exit statuses, a JSON schema.
 
     python docs/reference.py
 
@@ -16,10 +16,12 @@ import typer
 from marked import refresh
 
 from cortado import errors
+from cortado.categorizer import Categorizer
 from cortado.cli import INTERRUPTED, app
 from cortado.config import Config
 
 DOCS = Path(__file__).resolve().parent
+SCHEMA = DOCS / "categorizer.schema.json"
 
 SECTIONS = {
     "Config": "Top level",
@@ -252,6 +254,17 @@ def exit_statuses() -> str:
     return "\n".join([*lines, *(f"| {status} | {meaning} |" for status, meaning in STATUSES.items())])
 
 
+def schema() -> str:
+    """The JSON schema of a categorizer's file."""
+    return json.dumps(_without_version(Categorizer.model_json_schema()), indent=1) + "\n"
+
+
+def _without_version(content: dict[str, Any]) -> dict[str, Any]:
+    """The schema without the default of what depends on the version of cortado."""
+    del content["properties"]["written_by"]["default"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
+
+
 BLOCKS = {
     "configuration.md": {"config keys": config_keys},
     "command-line.md": {"options": command_options, "exit statuses": exit_statuses},
@@ -259,7 +272,8 @@ BLOCKS = {
 
 
 def main() -> None:
-    """Rewrite every table."""
+    """Rewrite every table, and the schema."""
+    SCHEMA.write_text(schema(), encoding="utf-8")
     for page, blocks in BLOCKS.items():
         refresh(DOCS / page, {name: write() for name, write in blocks.items()})
 

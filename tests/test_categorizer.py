@@ -7,13 +7,17 @@ The file in ``golden/`` is what a categorizer looks like. After a change that is
 import json
 import math
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import hist
+import jsonschema
 import numpy as np
 import pytest
+from coffea.analysis_tools import PackedSelection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +25,7 @@ from cortado.categorizer import (
     UNCATEGORISED,
     ArgmaxRule,
     Categorizer,
+    Expected,
     GaussianMixtureRule,
     GridRule,
     MaxAffineRule,
@@ -34,6 +39,7 @@ from cortado.coordinates import Features, Linear
 from cortado.errors import ConfigError, InputError
 
 GOLDEN = Path(__file__).parent / "golden" / "categorizer.json"
+SCHEMA = Path(__file__).parents[1] / "docs" / "categorizer.schema.json"
 SCORES = ["p_ggH", "p_qqH", "p_bkg"]
 
 MIXTURE = GaussianMixtureRule(
@@ -50,7 +56,20 @@ def categorizer(missing: float = -999.0) -> Categorizer:
         rule=MIXTURE,
         labels=("background", "ggH", "qqH"),
         training=Training(
-            signals=("ggH", "qqH"), processes=("DY", "ggH", "qqH"), n_folds=2, seed=1, objective=0.5
+            signals=("ggH", "qqH"),
+            processes=("DY", "ggH", "qqH"),
+            n_folds=2,
+            seed=1,
+            objective=0.5,
+            sample="0" * 64,
+            expected=(
+                Expected(
+                    events="training cells",
+                    significances={"ggH": 0.5, "qqH": 0.5},
+                    objective=0.5,
+                    yields={"DY": (90.0, 9.0, 9.0), "ggH": (3.0, 5.0, 0.5), "qqH": (1.0, 0.5, 5.0)},
+                ),
+            ),
         ),
     )
 
@@ -76,6 +95,7 @@ CONTAINERS = {
     "rows": X.tolist(),
     "mapping": {**COLUMNS, "weight": np.ones(300)},
     "mapping of awkward arrays": {name: ak.Array(column) for name, column in COLUMNS.items()},
+    "structured array": np.array(list(map(tuple, X)), [(name, "f8") for name in SCORES]),
     "records": ak.zip({**COLUMNS, "jets": ak.Array([[1.0, 2.0], []] * 150)}, depth_limit=1),
     "records in another order": ak.zip({name: COLUMNS[name] for name in reversed(SCORES)}),
     "option type": ak.zip({name: ak.mask(ak.Array(c), [True] * 300) for name, c in COLUMNS.items()}),
@@ -125,6 +145,108 @@ def test_what_to_do_with_invalid_events_is_one_of_two(invalid):
 def test_no_events_have_no_categories():
     for values in (X[:0], ak.zip(COLUMNS)[:0]):
         assert categorizer()(values).shape == (0,)
+
+
+LISTS = {
+    "lists": ak.Array([[0, 1, 2], [], [3, 4]]),
+    "regular": ak.to_regular(ak.Array([[0, 1], [2, 3], [4, 5]])),
+    "absent lists": ak.Array([[0, 1, 2], None, [], [3, 4]]),
+    "masked lists": ak.mask(ak.Array([[0, 1, 2], [7], [], [3, 4]]), [True, False, True, True]),
+    "lists of lists": ak.Array([[[0, 1], []], [], None, [None, [2, 3, 7]]]),
+}
+
+
+@pytest.mark.parametrize("rows", LISTS.values(), ids=LISTS)
+def test_elements_of_lists_have_categories_in_the_same_lists(rows):
+    category = categorizer()({name: _at(column, rows) for name, column in COLUMNS.items()})
+    assert isinstance(category, ak.Array)
+    assert category.tolist() == _at(EXPECTED, rows).tolist()
+
+
+def _at(column: np.ndarray, rows: Any) -> Any:
+    """The column at rows in lists of any depth."""
+    if isinstance(rows, ak.Array):
+        return ak.Array(_at(column, rows.tolist()))
+    return [_at(column, r) if isinstance(r, list) else r if r is None else column[r].item() for r in rows]
+
+
+def test_a_value_of_the_event_counts_for_all_elements():
+    jets = ak.Array([[0.5, 0.1], [], [0.2]])
+    values = {"p_ggH": jets, "p_qqH": np.array([0.1, 0.2, 0.3]), "p_bkg": 1 - jets}
+    each = [
+        categorizer()([[j, q, 1 - j]])[0] for js, q in zip(jets, [0.1, 0.2, 0.3], strict=True) for j in js
+    ]
+    category = categorizer()(values)
+    assert ak.num(category).tolist() == [2, 0, 1]
+    assert ak.flatten(category).tolist() == each
+
+
+def test_absent_elements_are_not_finite():
+    values = dict.fromkeys(SCORES, ak.Array([[0.3, None], [0.3]]))
+    with pytest.raises(InputError, match="1 of 3 events have features that are not finite"):
+        categorizer()(values)
+    assert categorizer()(values, invalid="uncategorised").tolist() == [[0, -1], [0]]
+
+
+def test_lists_must_be_equally_long():
+    values = dict.fromkeys(SCORES, ak.Array([[0.3, 0.3], [0.3]])) | {"p_bkg": ak.Array([[0.3], [0.3]])}
+    with pytest.raises(InputError, match="must be lists of equal lengths"):
+        categorizer()(values)
+
+
+def test_of_virtual_events_only_the_features_are_read():
+    events = ak.zip({**COLUMNS, "other": COLUMNS["p_ggH"]}, depth_limit=1)
+    form, length, buffers = ak.to_buffers(events)
+    read: list[str] = []
+
+    def reader(key: str) -> Callable[[], np.ndarray]:
+        def content() -> np.ndarray:
+            read.append(key)
+            return buffers[key]
+
+        return content
+
+    virtual = ak.from_buffers(form, length, {key: reader(key) for key in buffers})
+    assert np.array_equal(categorizer()(virtual), EXPECTED)
+    assert len(read) == len(set(read)) == 3 < len(buffers)
+
+
+def test_masks_are_for_packed_selections():
+    masks = categorizer().masks(COLUMNS)
+    selection = PackedSelection()
+    selection.add_multiple(masks)
+    assert list(masks) == ["background", "ggH", "qqH"]
+    for k, label in enumerate(masks):
+        assert np.array_equal(selection.all(label), k == EXPECTED)
+    assert not selection.any(*masks)[EXPECTED == UNCATEGORISED].any()
+    with pytest.raises(InputError, match="1 of 300 events"):
+        categorizer().masks({**COLUMNS, "p_ggH": np.append(np.nan, X[1:, 0]), "p_qqH": X[:, 2]})
+    with pytest.raises(InputError, match="masks need one value of each feature an event, got lists"):
+        categorizer().masks(dict.fromkeys(SCORES, ak.Array([[0.3], []])))
+
+
+def test_an_axis_has_a_bin_a_category_and_the_others_below():
+    filled = hist.Hist(categorizer().axis("k", label="learned"))
+    filled.fill(k=EXPECTED)
+    counts = [np.count_nonzero(k == EXPECTED) for k in range(-1, 3)]
+    assert (filled.axes[0].name, filled.axes[0].label) == ("k", "learned")
+    assert filled.values(flow=True).tolist() == counts
+
+
+def test_a_pickle_is_small_however_often_it_was_used():
+    """A table of 10 000 cells takes about ten bytes a cell; its index would take ten times as many."""
+    keys = np.random.default_rng(1).permutation(np.stack(np.divmod(np.arange(10_000), 100), axis=1))
+    table = TableRule.from_cells(np.ones(2), keys, np.arange(10_000) % 7)
+    for original, most in (
+        (categorizer(), 3_000),
+        (Categorizer(features=Features.declare(["a", "b"]), rule=table), 150_000),
+    ):
+        x = np.random.default_rng(2).uniform(0, 1, (1_000, len(original.features.names)))
+        category = original(x)
+        pickled = pickle.dumps(original)
+        assert len(pickled) < most
+        assert np.array_equal(pickle.loads(pickled)(x), category)
+        assert pickle.loads(pickled) == original
 
 
 @pytest.mark.parametrize("names", [["p_ggH", "p_bkg"], []])
@@ -271,6 +393,7 @@ def without(document: dict[str, Any], key: str) -> dict[str, Any]:
     return {k: v for k, v in document.items() if k != key}
 
 
+EXPECTATION = {"events": "training cells", "significances": {}, "objective": 0.5, "yields": {}}
 FILE_ERRORS = {
     "unknown field": (lambda d: {**d, "comment": "mine"}, "comment: unknown key"),
     "unknown field of the rule": (
@@ -298,6 +421,19 @@ FILE_ERRORS = {
         lambda d: {**d, "rule": {"kind": "grid", "edges": [[0.5]]}, "labels": ["0", "1"]},
         "the rule has 1 coordinates, the features give 2",
     ),
+    "no version": (lambda d: without(d, "version"), "version: required in a file"),
+    "no format": (lambda d: without(d, "format"), "format: required in a file"),
+    "yields": (
+        lambda d: {
+            **d,
+            "training": {**d["training"], "expected": [{**EXPECTATION, "yields": {"DY": [1.0]}}]},
+        },
+        "yields of 'DY' must be 3 numbers, one a category, got 1",
+    ),
+    "infinite objective": (
+        lambda d: {**d, "training": {**d["training"], "objective": math.inf}},
+        r"training.objective: .*finite number \(got inf\)",
+    ),
     "labels": (
         lambda d: {**d, "labels": ["a", "b", "b"]},
         r"labels must be 3 distinct names, got \['a', 'b',",
@@ -314,6 +450,25 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_reason(tmp_path, change
         Categorizer.load(path)
     assert "categorizer.json is not a valid categorizer" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("sentinel", [math.nan, -math.inf, -999.0])
+def test_files_follow_the_published_schema(tmp_path, make, sentinel):
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    features = Features.declare(["a", "b"], missing={"a": sentinel})
+    Categorizer(features=features, rule=make(1)).save(tmp_path / "categorizer.json")
+    jsonschema.validate(json.loads((tmp_path / "categorizer.json").read_text(encoding="utf-8")), schema)
+
+
+@pytest.mark.parametrize("name", ["unknown field", "version", "format", "no version", "no features", "word"])
+def test_the_published_schema_refuses_what_the_reader_refuses(name):
+    change, _ = FILE_ERRORS[name]
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    document = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    jsonschema.validate(document, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(change(document), schema)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\x89PNG\xff", b"[]", b'"text"', b"null"])

@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 import cortado
 from cortado import toys
-from cortado.categorizer import Categorizer, Training
-from cortado.categorizer.rules import GaussianMixtureRule, GridRule, MaxAffineRule, TableRule
+from cortado.categorizer import Categorizer, Expected, Training
+from cortado.categorizer.rules import ArgmaxRule, GaussianMixtureRule, GridRule, MaxAffineRule, TableRule
 from cortado.cli import app
 from cortado.config import parse_config
 from cortado.coordinates import Features
@@ -179,7 +179,7 @@ def test_example_configurations_parse(path):
     parse_config(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-COMMAND = re.compile(r"(?:^|[\s/`])cortado +(run|demo)\b([^`\n|&]*)")
+COMMAND = re.compile(r"(?:^|[\s/`])cortado +(run|demo|export)\b([^`\n|&]*)")
 
 
 @pytest.mark.parametrize("name", names(ALL_PAGES))
@@ -205,6 +205,12 @@ def test_tables_are_those_of_the_code(page, docs_program):
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     for name, write in reference.BLOCKS[page].items():
         assert marked.replaced(text, name, write()) == text, f"{page}, {name}: run `python docs/reference.py`"
+
+
+def test_the_schema_is_that_of_the_code(docs_program):
+    """``python docs/reference.py`` writes it anew."""
+    reference = docs_program("reference")
+    assert reference.SCHEMA.read_text(encoding="utf-8") == reference.schema()
 
 
 @pytest.mark.parametrize("name", names(ALL_PAGES))
@@ -238,7 +244,17 @@ def test_modules_in_the_map_are_those_of_the_package():
 
 @pytest.mark.parametrize(
     "model",
-    [Categorizer, Features, GaussianMixtureRule, GridRule, MaxAffineRule, TableRule, Training],
+    [
+        ArgmaxRule,
+        Categorizer,
+        Expected,
+        Features,
+        GaussianMixtureRule,
+        GridRule,
+        MaxAffineRule,
+        TableRule,
+        Training,
+    ],
 )
 def test_fields_of_the_categorizer_are_described(model: type[BaseModel]):
     assert set(model.model_fields) <= described("`categorizer.json`")

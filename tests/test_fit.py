@@ -116,6 +116,15 @@ def test_the_result_holds_what_its_categorizer_does(large: Sample, result: ct.Fi
     assert record.objective == OBJECTIVE.value(result.training)
     assert (record.signals, record.processes) == (toys.SIGNALS, large.processes)
     assert (record.folds, record.n_folds, record.seed) == ((0,), 2, 1)
+    assert record.sample == large.digest
+    assert [e.events for e in record.expected] == ["training cells", "held-out cells"]
+    for expected, yields in zip(record.expected, (result.training, result.held_out), strict=True):
+        assert yields is not None
+        assert expected.yields == {
+            p: tuple(row) for p, row in zip(yields.processes, yields.sumw, strict=True)
+        }
+        assert expected.significances == OBJECTIVE.terms[0].each(OBJECTIVE.prepared(yields))  # type: ignore[attr-defined]
+        assert expected.objective == OBJECTIVE.value(yields)
     assert str(result).startswith(f"{result.categorizer.n_categories} categories")
 
 

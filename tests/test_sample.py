@@ -95,6 +95,22 @@ def test_chunks_and_order_do_not_matter(events, data):
     assert_equal(reduce(Sample.__add__, parts), fill(events))
 
 
+def test_a_digest_is_that_of_the_events_and_not_of_the_chunks():
+    random = np.random.default_rng(1)
+    x, w, ids = random.normal(0, 1, (5_000, 2)), random.normal(1, 0.5, 5_000), np.arange(5_000)
+    features = Features.declare(["a", "b"], [{"kind": "linear", "features": ["a", "b"], "range": [-5, 5]}])
+
+    def digest(*chunks: np.ndarray, weight: np.ndarray = w, n_folds: int = 2) -> str:
+        parts = [Sample.from_events(features, n_folds, Source("p"), x[c], weight[c], ids[c]) for c in chunks]
+        return reduce(Sample.__add__, parts).digest
+
+    whole = digest(ids)
+    assert len(whole) == 64
+    assert digest(*np.split(random.permutation(ids), [1_000, 1_001, 4_000])) == whole
+    other = {digest(ids[1:]), digest(ids, weight=w * 1.0001), digest(ids, n_folds=3)}
+    assert len(other | {whole}) == 4
+
+
 @given(one=event_lists(special, 10), two=event_lists(special, 10), three=event_lists(special, 10))
 def test_addition_is_commutative_and_associative_and_has_an_identity(one, two, three):
     a, b, c = fill(one), fill(two), fill(three)

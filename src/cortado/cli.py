@@ -103,9 +103,35 @@ def demo(
         )
 
 
+@app.command("export")
+def export_categorizer(
+    categorizer: Annotated[Path, typer.Argument(help="A file categorizer.json.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    form: Annotated[str, typer.Option("--format", help="`onnx` or `correctionlib`.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file to write.")] = False,
+    show_traceback: Details = False,
+) -> None:
+    """Write a categorizer as a file that other programs evaluate."""
+    with _errors_in_one_line(show_traceback):
+        _export(categorizer, output, form, force)
+
+
 def main() -> None:
     """Entry point of the ``cortado`` command."""
     app()
+
+
+def _export(path: Path, output: Path, form: str, force: bool) -> None:
+    from cortado import export
+    from cortado.categorizer import Categorizer
+
+    writers = {"onnx": export.onnx, "correctionlib": export.correctionlib}
+    if form not in writers:
+        raise ConfigError(f"--format must be one of {', '.join(writers)}, got {form!r}")
+    if output.exists() and not force:
+        raise OutputError(f"{output} exists; choose another file, or use --force")
+    writers[form](Categorizer.load(path), output)
+    Console().print(f"Written: {escape(str(output))}", soft_wrap=True)
 
 
 def _prepare_demo(output: Path, seed: int, force: bool) -> None:

@@ -33,6 +33,7 @@ _LOGARITHMS = 10.0  # the range of log-ratios in which most of what matters lies
 # events weigh more; from four on there are about as many cells as events anyway.
 _CELLS_PER_RANGE = {1: 1600, 2: 320, 3: 320}
 _CELLS_PER_RANGE_OF_MANY = 200
+_LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_ADDRESS = 2.0**48
 _LEAST_WIDTH = 2.0**-900
 
@@ -61,9 +62,20 @@ class _Group(BaseModel):
         """Features (n, len(features)) of coordinates (n, d)."""
         raise NotImplementedError
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest value of these features that has coordinates."""
+        return -_LARGEST, _LARGEST
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each coordinate is a growing function of one of the features."""
+        return True
+
     def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
         """Which of the features (n, len(features)) have coordinates."""
-        return np.isfinite(x)
+        low, high = self.limits
+        return (x >= low) & (x <= high)
 
 
 class Identity(_Group):
@@ -127,8 +139,9 @@ class _Scores(_Group):
 
     floor: float = Field(default=DEFAULT_FLOOR, gt=0, lt=0.5)
 
-    def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
-        return (x >= -_ROUNDING) & (x <= 1 + _ROUNDING)
+    @property
+    def limits(self) -> tuple[float, float]:
+        return -_ROUNDING, 1 + _ROUNDING
 
     def widths(self, cells: int) -> tuple[float | None, ...]:
         return (_LOGARITHMS / cells,) * len(self.labels)
@@ -163,6 +176,10 @@ class LogRatio(_Scores):
     def labels(self) -> tuple[str, ...]:
         return tuple(f"log({name}/{self.features[-1]})" for name in self.features[:-1])
 
+    @property
+    def one_by_one(self) -> bool:
+        return False
+
     def forward(self, x: Floats) -> Floats:
         logs = self._log(x)
         return logs[:, :-1] - logs[:, -1:]
@@ -177,6 +194,15 @@ Coordinates = Annotated[Identity | Linear | Logit | LogRatio, Field(discriminato
 _KINDS = ("identity", "logit", "logratio")  # those that need no further number
 
 
+# JSON has no number for what is not finite.
+_MAY_BE_NAN = Field(
+    json_schema_extra={
+        "type": ["number", "string"],
+        "pattern": "^(NaN|-?Infinity)$",
+    },
+)
+
+
 class Features(BaseModel):
     """The discriminant: features in order, their missing values, and the coordinates made of them."""
 
@@ -185,7 +211,7 @@ class Features(BaseModel):
 
     names: tuple[str, ...] = Field(min_length=1, description="columns of the ntuple, in order")
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
-    missing: dict[str, float] = Field(
+    missing: dict[str, Annotated[float, _MAY_BE_NAN]] = Field(
         default_factory=dict, description="per feature, the value that means 'does not exist in this event'"
     )
 
@@ -264,6 +290,11 @@ class Features(BaseModel):
     def columns(self, group: Coordinates) -> list[int]:
         """Columns of the feature array that belong to a group."""
         return [self.names.index(name) for name in group.features]
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """By feature, the smallest and the largest value that has coordinates."""
+        return {name: group.limits for group in self.coordinates for name in group.features}
 
     def valid(self, x: Floats) -> npt.NDArray[np.bool_]:
         """Which of the features (n, D) have coordinates: finite numbers, and scores between 0 and 1."""

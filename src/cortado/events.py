@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,11 +85,11 @@ def missing_events(features: Features, x: Floats) -> Bools:
     missing = np.zeros(len(x), bool)
     for name, sentinel in features.missing.items():
         column = x[:, features.names.index(name)]
-        missing |= np.isnan(column) if np.isnan(sentinel) else np.isin(column, _as_stored(sentinel))
+        missing |= np.isnan(column) if np.isnan(sentinel) else np.isin(column, as_stored(sentinel))
     return missing
 
 
-def _as_stored(sentinel: float) -> list[float]:
+def as_stored(sentinel: float) -> list[float]:
     """A number as a float64 and as a float32 branch hold it: −99.9 is not the same in both."""
     with np.errstate(over="ignore"):
         single = float(np.float32(sentinel))
@@ -110,8 +110,8 @@ def refuse_invalid(invalid: Mapping[tuple[str, str], int]) -> None:
 def feature_array(features: Features, values: Any) -> Floats:
     """Features (n, D), float64, in the declared order.
 
-    ``values`` is an (n, D) array in that order, or a mapping or awkward record array that holds the features
-    by name. An absent value (None) becomes NaN.
+    ``values`` is an (n, D) array in that order, or a mapping, awkward record array or structured array that
+    holds the features by name. An absent value (None) becomes NaN.
     """
     return _table(_columns(features, values))
 
@@ -125,7 +125,7 @@ def _table(columns: Sequence[npt.NDArray[Any]]) -> Floats:
 
 
 def _columns(features: Features, values: Any) -> tuple[npt.NDArray[Any], ...]:
-    if isinstance(values, np.ndarray | list | tuple):
+    if not _by_name(values):
         x = _numbers("features", values)
         if x.ndim != 2 or x.shape[1] != len(features.names):
             raise InputError(
@@ -143,9 +143,52 @@ def _columns(features: Features, values: Any) -> tuple[npt.NDArray[Any], ...]:
     return columns
 
 
+def inside_lists(
+    features: Features, values: Any, function: Callable[[Any], npt.NDArray[Any]]
+) -> npt.NDArray[Any] | ak.Array:
+    """A function of events, also where features are lists of any depth in awkward arrays.
+
+    ``function`` makes (n,) numbers of ``values`` with one number a feature and event, or of the elements of
+    the lists, which the result then has, too. An absent list stays absent. Raises ``InputError`` for lists of
+    different lengths.
+    """
+    if not _by_name(values):
+        return function(values)
+    there = _field_names(values)
+    columns = [values[name] for name in features.names if name in there]
+    if not any(isinstance(column, ak.Array) and column.ndim > 1 for column in columns):
+        return function(values)
+    try:
+        together = ak.broadcast_arrays(*columns)
+    except ValueError as error:
+        raise InputError(f"features {list(features.names)} must be lists of equal lengths") from error
+    names = [name for name in features.names if name in there]
+    return _innermost(lambda elements: function(dict(zip(names, elements, strict=True))), together)
+
+
+def _innermost(function: Callable[[list[Any]], npt.NDArray[Any]], columns: list[Any]) -> Any:
+    """A function of the elements of lists, in the lists that all columns (awkward arrays) have."""
+    if columns[0].ndim == 1:
+        return function(columns)
+    present = ~ak.to_numpy(ak.is_none(columns[0]))
+    lists = [column[present] for column in columns]
+    elements = _innermost(function, [ak.flatten(column, axis=1) for column in lists])
+    result = ak.unflatten(elements, ak.num(lists[0]))
+    return result if present.all() else result[ak.mask(np.cumsum(present) - 1, present)]
+
+
+def _by_name(values: Any) -> bool:
+    """Whether features are held by name, not in their order."""
+    if isinstance(values, np.ndarray):
+        return values.dtype.names is not None
+    return not isinstance(values, list | tuple)
+
+
 def _field_names(values: Any) -> list[str]:
     if isinstance(values, ak.Array):
         return list(ak.fields(values))
+    if isinstance(values, np.ndarray):
+        return list(values.dtype.names or ())
     try:
         return [str(name) for name in values]
     except TypeError as error:

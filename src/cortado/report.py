@@ -64,12 +64,7 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
         scheme=scheme,
         n_categories=len(background),
         events=events,
-        significances={
-            name: z
-            for term in objective.terms
-            if isinstance(term, Significance)
-            for name, z in term.each(named).items()
-        },
+        significances=significances(yields, objective),
         combined=objective.value(yields),
         combined_uncertainty=simulation_uncertainty(objective.value, yields),
         min_background=float(background.min()),
@@ -77,6 +72,13 @@ def evaluate(scheme: str, events: str, yields: Yields, objective: Objective) -> 
         without_background=[int(k) for k in np.flatnonzero(background <= 0)],
         symbol=next((t.SYMBOL for t in objective.terms if isinstance(t, Significance)), "Z"),
     )
+
+
+def significances(yields: Yields, objective: Objective) -> dict[str, float]:
+    """The significance of each signal, from the yields of hard categories (float64)."""
+    named = objective.prepared(yields)
+    terms = [term for term in objective.terms if isinstance(term, Significance)]
+    return {name: z for term in terms for name, z in term.each(named).items()}
 
 
 def combination(objective: Objective) -> str:

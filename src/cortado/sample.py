@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -430,6 +432,20 @@ class Sample:
         row = np.array([self.processes.index(s.dataset) for s in cells.sources], np.int64)[cells.source]
         table[row, index] = values
         return table
+
+    @property
+    def digest(self) -> str:
+        """A hash (sha256) of features, folds, the size of the cells and sums.
+
+        Sums count to 24 significant bits, so that in practice it does not depend on the order of the chunks.
+        """
+        used, source = np.unique(self.cells.source, return_inverse=True)
+        sources = [self.cells.sources[i] for i in used]
+        header = [self.features.model_dump_json(), self.n_folds, self.doublings, sources]
+        content = hashlib.sha256(json.dumps(header).encode())
+        for column in (source, self.cells.key, self.cells.count, _to_24_bits(self.cells.sums)):
+            content.update(np.ascontiguousarray(column).tobytes())
+        return content.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the sample to an ``.npz`` file, whole or not at all."""

@@ -1,7 +1,7 @@
 """Categorizers: frozen rules from features to categories, numpy only."""
 
 from cortado.categorizer.baselines import argmax_projections, equidistant
-from cortado.categorizer.categorizer import UNCATEGORISED, Categorizer, Training
+from cortado.categorizer.categorizer import UNCATEGORISED, Categorizer, Expected, Training
 from cortado.categorizer.rules import (
     ArgmaxRule,
     GaussianMixtureRule,
@@ -15,6 +15,7 @@ __all__ = [
     "UNCATEGORISED",
     "ArgmaxRule",
     "Categorizer",
+    "Expected",
     "GaussianMixtureRule",
     "GridRule",
     "Intervals",

@@ -6,19 +6,33 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from cortado._version import __version__
 from cortado.categorizer.rules import Intervals, Rule, TableRule
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError, sentences
-from cortado.events import feature_array, missing_events
+from cortado.events import feature_array, inside_lists, missing_events
 from cortado.files import write_text
 
 UNCATEGORISED = -1
+Invalid = Literal["raise", "uncategorised"]
 _LARGEST = np.finfo(np.float64).max
+_IN_EVERY_FILE = ("format", "version", "written_by", "features", "rule", "labels")
+
+
+class Expected(BaseModel):
+    """What the categories were found to give on some of the events, at the full luminosity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    events: str = Field(description="which: of the training or held out, counted as cells or one by one")
+    significances: dict[str, FiniteFloat] = Field(description="expected significance, by signal")
+    objective: FiniteFloat | None = Field(description="without its floors; null where it is not finite")
+    yields: dict[str, tuple[FiniteFloat, ...]] = Field(description="Σw in each category, by process")
 
 
 class Training(BaseModel):
@@ -31,8 +45,12 @@ class Training(BaseModel):
     n_folds: int = 1
     folds: tuple[int, ...] = (0,)
     seed: int | None = None
-    objective: float | None = Field(
-        default=None, description="of the hard categories, on the training folds' cells"
+    objective: FiniteFloat | None = Field(
+        default=None, description="of the hard categories, on the cells or events that were trained on"
+    )
+    sample: str | None = Field(default=None, description="a hash of the sample, sha256 in hexadecimal")
+    expected: tuple[Expected, ...] = Field(
+        default=(), description="what the categories give on the training folds and on those held out"
     )
 
 
@@ -42,7 +60,10 @@ class Categorizer(BaseModel):
     Call it with features to get categories 0 … K − 1, and −1 for events in which a feature does not exist.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What has a default in Python, the version above all, has to stand in a file.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"required": list(_IN_EVERY_FILE)}
+    )
 
     format: Literal["cortado-categorizer"] = "cortado-categorizer"
     version: Literal[1] = 1
@@ -68,6 +89,13 @@ class Categorizer(BaseModel):
             )
         if len(self.labels) != self.n_categories or len(set(self.labels)) != self.n_categories:
             raise ValueError(f"labels must be {self.n_categories} distinct names, got {list(self.labels)}")
+        for expected in self.training.expected if self.training else ():
+            for process, yields in expected.yields.items():
+                if len(yields) != self.n_categories:
+                    raise ValueError(
+                        f"yields of {process!r} must be {self.n_categories} numbers, one a category, "
+                        f"got {len(yields)}"
+                    )
         return self
 
     @property
@@ -75,22 +103,53 @@ class Categorizer(BaseModel):
         """Number K of categories."""
         return self.rule.n_categories
 
-    def __call__(
-        self, features: Any, *, invalid: Literal["raise", "uncategorised"] = "raise"
-    ) -> npt.NDArray[np.int64]:
+    def __call__(self, features: Any, *, invalid: Invalid = "raise") -> npt.NDArray[np.int64] | ak.Array:
         """Category (n,) of each event; −1 where a feature has its declared missing value.
 
         Parameters
         ----------
         features
-            An (n, D) array in the declared order, or a mapping or awkward record array with the declared
-            names.
+            An (n, D) array in the declared order, or a mapping, awkward record array or structured array with
+            the declared names, such as the events of a processor; other fields are not read.
         invalid
-            What to do about features that are not finite numbers, and scores outside of [0, 1]: raise
-            ``InputError``, or give −1.
+            What to do about features that are not finite numbers, also those of option type that are None,
+            and about scores outside of [0, 1]: raise ``InputError``, or give −1.
+
+        Returns
+        -------
+        numpy.ndarray or awkward.Array
+            int64 (n,). Where features are awkward arrays of lists, such as those of the jets of an event, an
+            awkward array of the same lists, with a category for each element; features that have one value
+            an event count for all elements of it.
+
+        Raises
+        ------
+        InputError
+            A feature is absent, has not one number an event or an element, or is invalid.
         """
         if invalid not in ("raise", "uncategorised"):
             raise ConfigError(f"invalid must be 'raise' or 'uncategorised', got {invalid!r}")
+        return inside_lists(self.features, features, lambda flat: self._of_events(flat, invalid))
+
+    def masks(self, features: Any, *, invalid: Invalid = "raise") -> dict[str, npt.NDArray[np.bool_]]:
+        """For each label, (n,) which events are in the category: for ``PackedSelection.add_multiple``.
+
+        An event without a category is in none of them. Arguments and errors are those of a call; there must
+        be one category an event.
+        """
+        category = self(features, invalid=invalid)
+        if not isinstance(category, np.ndarray):
+            raise InputError("masks need one value of each feature an event, got lists of them")
+        return {label: category == k for k, label in enumerate(self.labels)}
+
+    def axis(self, name: str = "category", label: str = "Category") -> Any:
+        """An axis of :mod:`hist` with a bin for each category; −1, no category, is its underflow."""
+        import hist  # takes long to import, and is needed here alone
+
+        return hist.axis.Integer(0, self.n_categories, name=name, label=label, overflow=False)
+
+    def _of_events(self, features: Any, invalid: Invalid) -> npt.NDArray[np.int64]:
+        """Category (n,) of events that have one value of each feature."""
         x = feature_array(self.features, features)
         missing = missing_events(self.features, x)
         valid = self.features.valid(x).all(axis=1)
@@ -139,10 +198,13 @@ class Categorizer(BaseModel):
     def load(cls, path: str | Path) -> Categorizer:
         """Read a categorizer. Raises ``InputError`` naming file and field if it is not a valid one."""
         try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+            found = cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"cannot read the categorizer {path}: {error.strerror}") from error
         except ValidationError as error:
             raise InputError(f"{path} is not a valid categorizer: {'; '.join(sentences(error))}") from error
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not a valid categorizer: {error}") from error
+        if absent := [name for name in _IN_EVERY_FILE if name not in found.model_fields_set]:
+            raise InputError(f"{path} is not a valid categorizer: {', '.join(absent)}: required in a file")
+        return found

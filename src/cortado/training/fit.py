@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cortado.categorizer import Categorizer, Training
+from cortado.categorizer import Categorizer, Expected, Training
 from cortado.categorizer.rules import ModelRule
 from cortado.cells import NOMINAL, SUMW
 from cortado.errors import ConfigError
@@ -27,6 +27,7 @@ from cortado.report import (
     limit_in_words,
     reach_in_words,
     significance_table,
+    significances,
     to_text,
 )
 from cortado.sample import Points, Sample
@@ -231,21 +232,38 @@ def fit(
     model.restore(state.variables)
     rule = state.rule if goal.per_category else ordered_rule(state.rule, points, goal)
     training = run.yields_of(rule)
+    held = _held_out_yields(sample, left_out, of_folds, rule, goal.nuisances)
+    counted: Literal["cells", "events"] = "events" if of_folds else "cells"
+    found = {f"training {counted}": training} | ({f"held-out {counted}": held} if held else {})
     record = Training(
         signals=goal.signals,
         processes=points.processes,
         n_folds=sample.n_folds,
         folds=tuple(folds),
         seed=seed,
-        objective=goal.value(training),
+        objective=_finite(goal.value(training)),
+        sample=sample.digest,
+        expected=tuple(_expected(events_of, y, goal) for events_of, y in found.items()),
     )
     categorizer = Categorizer(features=sample.features, rule=rule, training=record)
-    held = _held_out_yields(sample, left_out, of_folds, rule, goal.nuisances)
     compared = overtraining(goal.value, training, held, seed=seed) if held else None
     if compared and compared.is_significant:
         warnings.warn(compared.in_words, OvertrainingWarning, stacklevel=2)
-    counted: Literal["cells", "events"] = "events" if of_folds else "cells"
     return FitResult(categorizer, goal, training, held, compared, tuple(run.history), sample, counted)
+
+
+def _expected(events: str, yields: Yields, objective: Objective) -> Expected:
+    """The record of what categories give on these events."""
+    return Expected(
+        events=events,
+        significances={k: z for k, z in significances(yields, objective).items() if np.isfinite(z)},
+        objective=_finite(objective.value(yields)),
+        yields={p: tuple(row) for p, row in zip(yields.processes, yields.sumw.tolist(), strict=True)},
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _held_out_yields(

@@ -51,7 +51,8 @@ class GaussianMixtureRule(BaseRule):
     def assign(self, u: Floats) -> Integers:
         if self.dimensions == 1:  # quicker, and exact where a sum of squares has no digits left
             return self.boundaries().assign(u[:, 0])
-        coefficients, centre = self._quadratic()
+        centre = np.array(self.means).mean(axis=0)
+        coefficients = self.quadratic(centre)
         upper = np.triu_indices(u.shape[1])
         category = np.empty(len(u), np.int64)
         for rows in blocks(len(u)):
@@ -75,10 +76,12 @@ class GaussianMixtureRule(BaseRule):
         """The rule without one category, whose region falls to its neighbours: there is one way."""
         return (self.select(others(category, self.n_categories)),)
 
-    def _quadratic(self) -> tuple[Floats, Floats]:
-        """Coefficients (1 + d + d(d+1)/2, K) of the log-densities in (1, z, z_i z_j), and the centre (d,)."""
+    def quadratic(self, centre: Floats) -> Floats:
+        """Coefficients (1 + d + d(d+1)/2, K) of the log-densities in (1, z, z_i z_j), i ≤ j.
+
+        z = u − centre (d,). The order of the products is that of :func:`numpy.triu_indices`.
+        """
         means = np.array(self.means)
-        centre = means.mean(axis=0)
         upper = np.triu_indices(self.dimensions)
         multiplicity = np.where(upper[0] == upper[1], 1.0, 2.0)
         columns = []
@@ -87,7 +90,7 @@ class GaussianMixtureRule(BaseRule):
             linear = precision @ mean
             constant = np.log(weight) - 0.5 * (np.linalg.slogdet(np.array(covariance))[1] + mean @ linear)
             columns.append(np.concatenate([[constant], linear, -0.5 * multiplicity * precision[upper]]))
-        return np.column_stack(columns), centre
+        return np.column_stack(columns)
 
     def _intervals(self) -> Intervals:
         means, sigmas = np.array(self.means)[:, 0], np.sqrt(np.array(self.covariances)[:, 0, 0])

@@ -78,16 +78,17 @@ class GridRule(BaseRule):
         equally near ones, to the lowest category.
         """
         kept = chosen(order, self.n_categories)
-        return self._numbered(_grown(self._table(), kept), kept)
+        return self._numbered(_grown(self.table, kept), kept)
 
     def without(self, category: int) -> tuple[GridRule, ...]:
         """The rules in which a category is merged, whole, into one of those that share a face with it."""
         kept = others(category, self.n_categories)
-        table = self._table()
+        table = self.table
         merged = [np.where(table == category, k, table) for k in _neighbours(table, category)]
         return tuple(self._numbered(categories, kept) for categories in merged)
 
-    def _table(self) -> Integers:
+    @property
+    def table(self) -> Integers:
         """Categories in the shape of the grid."""
         shape = _shape(self.edges)
         cells = range(int(np.prod(shape))) if self.categories is None else self.categories
@@ -100,7 +101,7 @@ class GridRule(BaseRule):
         return GridRule(edges=self.edges, categories=tuple(position[table].ravel().tolist()))
 
     def _intervals(self) -> Intervals:
-        return Intervals.joined(np.array(self.edges[0], np.float64), self._table())
+        return Intervals.joined(np.array(self.edges[0], np.float64), self.table)
 
 
 def _shape(edges: tuple[tuple[float, ...], ...]) -> tuple[int, ...]:

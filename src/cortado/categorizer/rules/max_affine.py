@@ -12,6 +12,8 @@ from cortado.blocks import blocks
 from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others
 from cortado.categorizer.rules.intervals import Intervals
 
+_RCOND = 0.01
+
 
 class MaxAffineRule(BaseRule):
     """The largest of K affine functions: argmax_k [a_k·φ(u) + c_k], the lowest k of equal ones.
@@ -64,6 +66,19 @@ class MaxAffineRule(BaseRule):
     def without(self, category: int) -> tuple[MaxAffineRule, ...]:
         """The rule without one category, whose region falls to its neighbours: there is one way."""
         return (self.select(others(category, self.n_categories)),)
+
+    def centre(self) -> Floats:
+        """A point u (d,) where the functions differ little, 0 along exponential coordinates.
+
+        Least squares, by coordinates in units of their slopes; along what hardly tells the functions apart,
+        the point nearest to 0.
+        """
+        slopes = np.array(self.slopes) - np.mean(self.slopes, axis=0)
+        offsets = np.array(self.offsets) - np.mean(self.offsets)
+        unit = np.sqrt((slopes**2).mean(axis=0))
+        unit[unit == 0] = 1.0
+        phi = np.linalg.lstsq(slopes / unit, -offsets, rcond=_RCOND)[0] / unit
+        return np.where(self.exponential, 0.0, phi)
 
     def _largest(self, u: Floats) -> Integers:
         slopes, offsets = np.array(self.slopes).T, np.array(self.offsets)

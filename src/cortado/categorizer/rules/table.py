@@ -113,6 +113,11 @@ class TableRule(BaseRule):
         copy.__dict__.pop("_index", None)
         return copy
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """What a pickle holds: not the index, which is large and soon made anew."""
+        state = super().__getstate__()
+        return state | {"__dict__": {k: v for k, v in state["__dict__"].items() if k != "_index"}}
+
     @cached_property
     def _index(self) -> _Index:
         return _Index(np.array(self.keys, np.int64))
