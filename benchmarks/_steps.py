@@ -12,7 +12,7 @@ import cortado as ct
 from cortado import toys
 from cortado.models import Start
 from cortado.models.tensorflow import keras
-from cortado.sample import Points
+from cortado.points import Points
 from cortado.shares import shares_of
 from cortado.training import loop
 from cortado.training.on_events import EventTrainer, holding

@@ -24,7 +24,7 @@ from rich.table import Table
 import cortado as ct
 from cortado import toys
 from cortado.models.tensorflow import tf
-from cortado.sample import Points
+from cortado.points import Points
 from cortado.training.loop import Trainer
 
 TOGETHER = 20  # steps that one call makes at most, as in a training

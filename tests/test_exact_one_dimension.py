@@ -32,7 +32,8 @@ from cortado.objectives import (
     Objective,
     Yields,
 )
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 
 PROCESSES = ("s1", "s2", "b1", "b2")
 ONE = Asimov("s1")

@@ -31,7 +31,8 @@ from cortado.objectives import (
     as_objective,
 )
 from cortado.objectives.gradient import ValueAndGradient
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 
 PROCESSES = ("s1", "s2", "b1", "b2")
 SIGNALS = ("s1", "s2")

@@ -25,7 +25,8 @@ from cortado.objectives import (
     array_namespace,
     as_objective,
 )
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 from cortado.training import Exponential, TrainingWarning, fit
 from cortado.training.order import ordered_rule
 

@@ -30,7 +30,8 @@ from cortado.objectives import (
     Yields,
     array_namespace,
 )
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 from cortado.training.starts import partition_start
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from cortado import sample as module
 from cortado import toys
 from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Source
 from cortado.coordinates import Features, Identity
@@ -20,7 +19,8 @@ from cortado.errors import ConfigError, InputError
 from cortado.normalisation import Normalisation, weight_factor
 from cortado.objectives import Asimov, Objective
 from cortado.objectives.yields import Yields
-from cortado.sample import DEFAULT_MAX_CELLS, Points, Sample
+from cortado.points import Points, to_24_bits
+from cortado.sample import DEFAULT_MAX_CELLS, Sample
 
 FEATURES = Features.declare(["a", "b"], [Identity(features=("a", "b"), width=(0.5, 0.25))], {"b": -999.0})
 N_FOLDS = 3
@@ -208,11 +208,11 @@ def test_points_lie_in_their_cells_at_the_centroid(events):
 @given(values=st.lists(st.floats(-1e300, 1e300, allow_subnormal=False)))
 def test_points_are_rounded_to_24_bits_in_the_whole_range(values):
     exact = np.array(values, np.float64)
-    rounded = module._to_24_bits(exact)
+    rounded = to_24_bits(exact)
     assert np.all(np.abs(rounded - exact) <= np.abs(exact) * 2.0**-24)
     mantissa = np.frexp(rounded)[0] * 2**24
     assert np.array_equal(mantissa, np.rint(mantissa))
-    assert np.array_equal(module._to_24_bits(rounded), rounded)
+    assert np.array_equal(to_24_bits(rounded), rounded)
 
 
 def test_folds_are_scaled_to_the_full_luminosity():

@@ -11,7 +11,8 @@ import pytest
 from cortado import toys
 from cortado.models import GaussianMixture
 from cortado.objectives import Asimov, MinBackground
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 from cortado.shares import Shares, shares_of
 from cortado.training import fit
 

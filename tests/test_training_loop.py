@@ -16,7 +16,8 @@ from cortado.errors import ConfigError, InputError, TrainingError
 from cortado.models import GaussianMixture, Model, Start
 from cortado.models.tensorflow import keras, tf
 from cortado.objectives import Asimov, MinBackground, Objective, Yields, array_namespace
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 from cortado.training import Constant, Exponential, Linear, Step, TrainingWarning, bias, fit, run
 from cortado.training.loop import Trainer
 from cortado.training.starts import random_start

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy.linalg import solve
 from threadpoolctl import threadpool_limits
 
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 

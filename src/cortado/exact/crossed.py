@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from cortado.errors import ConfigError
 from cortado.objectives import Objective
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 from cortado.tally import distinct
 
 Floats = npt.NDArray[np.float64]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cortado.exact.one_dimension import columns, even_groups
 from cortado.objectives import Objective, Yields
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -33,7 +33,8 @@ from cortado.exact.one_dimension import ByNumber, optimal_intervals
 from cortado.exact.ratio import ratios
 from cortado.exact.roles import Roles, only_asimov
 from cortado.objectives import Objective, Yields, as_objective
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 from cortado.shares import shares_of
 
 Floats = npt.NDArray[np.float64]

@@ -32,7 +32,7 @@ from cortado.objectives import (
     as_objective,
 )
 from cortado.objectives.described import described
-from cortado.sample import Points, sums_by_index
+from cortado.points import Points, sums_by_index
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ from cortado.exact.beginnings import interest, scattered
 from cortado.exact.prices import Requirement, assigned
 from cortado.objectives import Floor, Objective, Yields, array_namespace, as_objective
 from cortado.objectives.gradient import ValueAndGradient
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from cortado.exact.roles import Roles
 from cortado.objectives.asimov import tangent
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -26,7 +26,8 @@ from cortado.exact.ratio import ratios
 from cortado.exact.roles import Roles, only_asimov
 from cortado.objectives import Objective, Yields, as_objective, simulation_uncertainty
 from cortado.objectives.asimov import tangent
-from cortado.sample import Points, Sample
+from cortado.points import Points
+from cortado.sample import Sample
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

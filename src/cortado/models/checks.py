@@ -10,7 +10,7 @@ import numpy as np
 from cortado.errors import ConfigError
 from cortado.models.model import Model
 from cortado.models.tensorflow import tf
-from cortado.sample import Points
+from cortado.points import Points
 
 _SOME = 100
 _ROUNDING = 1e-3

@@ -16,7 +16,7 @@ from cortado.models.start import Start
 from cortado.models.storage import read_model, write_model
 from cortado.models.tensorflow import tf
 from cortado.models.variables import variables_of
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cortado.coordinates import Features, Linear
 from cortado.errors import ConfigError
-from cortado.sample import Points
+from cortado.points import Points
 
 Ranges = tuple[tuple[float, float], ...]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cortado.models.ranges import Ranges, ranges_of
 from cortado.objectives import Objective
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

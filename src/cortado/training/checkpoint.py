@@ -17,7 +17,7 @@ from cortado._version import __version__
 from cortado.categorizer.rules import Rule
 from cortado.errors import ConfigError, InputError
 from cortado.files import write_whole
-from cortado.sample import Points
+from cortado.points import Points
 from cortado.training.hard import HardState
 from cortado.training.history import Step
 

@@ -21,6 +21,7 @@ from cortado.models import Model
 from cortado.models.tensorflow import keras
 from cortado.objectives import Objective, Overtraining, Yields, as_objective, overtraining
 from cortado.objectives.described import described
+from cortado.points import Points
 from cortado.report import (
     combination,
     fit_rows,
@@ -30,7 +31,7 @@ from cortado.report import (
     significances,
     to_text,
 )
-from cortado.sample import Points, Sample
+from cortado.sample import Sample
 from cortado.shares import Shares, shares_of
 from cortado.training.checkpoint import Checkpoint
 from cortado.training.hard import yields_on

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cortado.categorizer.rules import ModelRule
 from cortado.models import Model
 from cortado.objectives import Objective, Yields
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 YieldsOf = Callable[[ModelRule], Yields]

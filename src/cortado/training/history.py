@@ -11,7 +11,7 @@ from cortado.errors import ConfigError
 from cortado.models import Model
 from cortado.models.tensorflow import tf
 from cortado.objectives import Yields
-from cortado.sample import Points
+from cortado.points import Points
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cortado.models import Model, Start
 from cortado.models.tensorflow import keras, tf, traced
 from cortado.objectives import Objective
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 

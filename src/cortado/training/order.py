@@ -8,7 +8,7 @@ import numpy.typing as npt
 from cortado.categorizer.rules import GridRule, ModelRule
 from cortado.categorizer.rules.intervals import Intervals
 from cortado.objectives import Asimov, InCategories, Objective
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from cortado.models import Model, Start
 from cortado.models.checks import check_memberships, code_of
 from cortado.objectives import Objective, Yields
 from cortado.objectives.described import described
-from cortado.sample import Points
+from cortado.points import Points
 from cortado.shares import Shares
 from cortado.training.checkpoint import Checkpoint, Progress, digest
 from cortado.training.hard import HardState, YieldsOf, evaluate_model, yields_on

@@ -23,7 +23,7 @@ from cortado.objectives import (
     Objective,
 )
 from cortado.objectives.gradient import ValueAndGradient
-from cortado.sample import Points
+from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
