@@ -16,7 +16,7 @@ import numpy as np
 PARTS = {
     "compression": ["cortado.sample:Sample.from_arrays"],
     "points of the folds": ["cortado.sample:Sample.points"],
-    "coarser cells": ["cortado.sample:Points.coarsened"],
+    "coarser cells": ["cortado.points:Points.coarsened"],
     "smoothing": ["cortado.shares:Shares.smoothed", "cortado.training.fit:shares_of"],
     "partitions": ["cortado.training.starts:partition_start", "cortado.training.starts:_exact_start"],
     "imitation": ["cortado.training.loop:Trainer.begin"],
