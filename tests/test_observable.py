@@ -1,4 +1,4 @@
-"""An observable inside the categories, and channels of a single bin: filled as integers, labelled at the end."""
+"""An observable inside the categories, and channels of a single bin."""
 
 from __future__ import annotations
 
