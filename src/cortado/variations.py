@@ -15,6 +15,23 @@ Bools = npt.NDArray[np.bool_]
 _SIDES = ("Up", "Down")
 
 
+def nuisances_of(variations: Iterable[str]) -> tuple[str, ...]:
+    """The nuisance parameters behind variations, in the order in which they first appear.
+
+    Raises ``InputError`` if the name of a variation ends in neither Up nor Down, or is nothing else.
+    """
+    found: dict[str, None] = {}
+    for variation in variations:
+        nuisance = next((variation.removesuffix(side) for side in _SIDES if variation.endswith(side)), "")
+        if not nuisance:
+            raise InputError(
+                f"the name of a variation must be that of a nuisance parameter with {' or '.join(_SIDES)} "
+                f"at its end, got {variation!r}"
+            )
+        found[nuisance] = None
+    return tuple(found)
+
+
 def sides_of(nuisance: str, variations: Iterable[str]) -> tuple[str, str]:
     """The names of the up and the down variation of a nuisance parameter.
 
