@@ -158,7 +158,7 @@ class TestByWeight:
     @pytest.mark.parametrize(
         ("weight", "variation", "message"),
         [
-            ([1.0], "jes", r"must be 'nominal', or end in 'Up' or 'Down', got 'jes'"),
+            ([1.0], "jes", r"nuisance parameter with Up or Down at its end, got 'jes'"),
             ([1.0], "Up", r"got 'Up'"),
             ({"nominal": [1.0], "pu": [1.0]}, "nominal", "got 'pu'"),
             ({"puUp": [1.0]}, "nominal", r"weights by variation need 'nominal', got those of \['puUp'\]"),

@@ -21,23 +21,33 @@ _SIDES = ("Up", "Down")
 
 
 def checked_variation(name: str) -> str:
-    """The name of a variation, if it is "nominal" or ends in "Up" or "Down"; else ``InputError``."""
-    if name != NOMINAL and not nuisance_of(str(name)):
-        raise InputError(f"a variation must be 'nominal', or end in 'Up' or 'Down', got {name!r}")
+    """The name of a variation, "nominal" or that of a side of a nuisance parameter; else ``InputError``."""
+    if name != NOMINAL:
+        nuisance_of(name)
     return name
 
 
 def nuisance_of(variation: str) -> str:
-    """The nuisance parameter that a variation is a side of; empty if it is none."""
-    for side in _SIDES:
-        if variation.endswith(side):
-            return variation.removesuffix(side)
-    return ""
+    """The nuisance parameter that a variation is a side of.
+
+    Raises ``InputError`` if its name ends in neither Up nor Down, or is nothing else.
+    """
+    name = str(variation)
+    nuisance = next((name.removesuffix(side) for side in _SIDES if name.endswith(side)), "")
+    if not nuisance:
+        raise InputError(
+            f"the name of a variation must be that of a nuisance parameter with {' or '.join(_SIDES)} "
+            f"at its end, got {variation!r}"
+        )
+    return nuisance
 
 
 def nuisances_of(variations: Iterable[str]) -> tuple[str, ...]:
-    """The nuisance parameters that some variations are sides of, sorted."""
-    return tuple(sorted({nuisance_of(v) for v in variations} - {""}))
+    """The nuisance parameters behind variations, in the order in which they first appear; none is nominal's.
+
+    Raises ``InputError`` if a name is not that of a variation.
+    """
+    return tuple(dict.fromkeys(nuisance_of(v) for v in variations if v != NOMINAL))
 
 
 def sides_of(nuisance: str, variations: Iterable[str]) -> tuple[str, str]:
@@ -50,7 +60,7 @@ def sides_of(nuisance: str, variations: Iterable[str]) -> tuple[str, str]:
     if not known & {up, down}:
         raise InputError(
             f"nuisance parameter {nuisance!r} has no variation {up!r} or {down!r}; "
-            f"there are those of {list(nuisances_of(known))}"
+            f"there are those of {sorted(nuisances_of(known))}"
         )
     return up, down
 
