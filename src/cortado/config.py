@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cortado.cells import DEFAULT_CHANNEL
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
 from cortado.objectives import (
@@ -25,11 +26,13 @@ from cortado.objectives import (
     ProfiledSignificance,
     Significance,
 )
+from cortado.observable import Observable
 from cortado.sample import DEFAULT_MAX_CELLS
 from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
 _CELLS_ARE_COARSE = 4  # coordinates, from which on as many cells as events are needed to tell them apart
+LEARNED, SINGLE_BIN = "learned", "single_bin"
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -60,6 +63,7 @@ class DatasetConfig(_Section):
         default=None, description="cross section, in the inverse unit of the luminosity"
     )
     sum_of_weights: Positive | MetadataBranch | None = None
+    era: str | None = None
     tree: str | None = None
 
     @model_validator(mode="after")
@@ -94,6 +98,25 @@ class ProcessorConfig(_Section):
 
     class_: str = Field(default="cortado.columnar:FlatNtuple", alias="class", pattern=r"^.+:\w+$")
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ChannelConfig(_Section):
+    """What the events of a channel are put into: categories, and bins of an observable inside each."""
+
+    categorizer: str = LEARNED
+    observable: Observable | None = None
+
+    @field_validator("categorizer")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in (LEARNED, SINGLE_BIN) and not value.endswith(".json"):
+            raise ValueError(f"must be {LEARNED}, {SINGLE_BIN} or the path of a categorizer, …json")
+        return value
+
+    @property
+    def path(self) -> str | None:
+        """The file of the categorizer, where it comes from one."""
+        return None if self.categorizer in (LEARNED, SINGLE_BIN) else self.categorizer
 
 
 class Constraints(_Section):
@@ -161,11 +184,14 @@ class Config(_Section):
     tree: str = "Events"
     schema_: Literal["flat", "nanoaod"] = Field(default="flat", alias="schema")
     luminosity: Positive | None = None
+    eras: dict[str, Positive] = Field(default_factory=dict)
     processor: ProcessorConfig = ProcessorConfig()
     datasets: dict[str, DatasetConfig] = Field(min_length=1)
     features: tuple[FeatureConfig, ...] = Field(min_length=1)
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
     signals: tuple[Name, ...] = Field(min_length=1)
+    channels: dict[Name, ChannelConfig] = Field(default_factory=lambda: {DEFAULT_CHANNEL: ChannelConfig()})
+    merge: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
     output: str | None = Field(default=None, description="folder for the results, from that of this file on")
     maximise: Literal[
         "significance", "significance_with_uncertainty", "profiled_significance", "precision"
@@ -228,14 +254,49 @@ class Config(_Section):
             _ = self.objective
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        scaled = [name for name, d in self.datasets.items() if d.xsec is not None]
-        if scaled and self.luminosity is None:
-            raise ValueError(f"datasets {scaled} have a cross section, so luminosity must be given")
         try:
             _ = self.discriminant
         except InputError as error:
             raise ValueError(str(error)) from error
         return self
+
+    @model_validator(mode="after")
+    def _luminosities_are_given(self) -> Config:
+        for name, dataset in self.datasets.items():
+            if dataset.era is not None and dataset.era not in self.eras:
+                raise ValueError(
+                    f"datasets.{name}.era must be one of the eras {sorted(self.eras)}, got {dataset.era!r}"
+                )
+        scaled = [name for name, d in self.datasets.items() if d.xsec is not None and d.era is None]
+        if scaled and self.luminosity is None:
+            raise ValueError(
+                f"datasets {scaled} have a cross section, so luminosity must be given, or an era of theirs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _channels_are_usable(self) -> Config:
+        if not any(c.categorizer == LEARNED for c in self.channels.values()):
+            raise ValueError(
+                f"channels need one with the categorizer {LEARNED}, got "
+                f"{ {name: c.categorizer for name, c in self.channels.items()} }"
+            )
+        parts = [name for names in self.merge.values() for name in names]
+        backgrounds = [name for name in self.processes if name not in self.signals]
+        if unknown := [name for name in parts if name not in backgrounds]:
+            raise ValueError(f"merge names {unknown}, which are not among the backgrounds {backgrounds}")
+        if len(set(parts)) < len(parts) or not all(self.merge.values()):
+            raise ValueError(
+                f"merge must name a process at most once, and some for each new one, got {parts}"
+            )
+        if taken := [n for n, old in self.merge.items() if n in {*self.processes, DATA} - set(old)]:
+            raise ValueError(f"merge gives the names {taken}, which other processes have")
+        return self
+
+    @property
+    def training_channel(self) -> str:
+        """The channel that categories are learned from: the first one with learned categories."""
+        return next(name for name, c in self.channels.items() if c.categorizer == LEARNED)
 
     @property
     def discriminant(self) -> Features:

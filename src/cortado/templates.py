@@ -114,6 +114,20 @@ class Templates:
         return self.values(DATA) if DATA in self.processes else None
 
     @property
+    def without_data(self) -> Templates:
+        """These templates without the collision data."""
+        rows = [self.processes.index(name) for name in self.simulated]
+        kept = _empty(self.simulated, self.n_categories, self.variations, self.observable)
+        _view(kept)[...] = _view(self.hist)[rows]
+        return replace(
+            self,
+            hist=kept,
+            counts=self.counts[rows],
+            uncategorised=self.uncategorised[rows],
+            outside=self.outside[rows] if len(self.outside) else self.outside,
+        )
+
+    @property
     def without_observable(self) -> Templates:
         """The categories as a whole: sums over the bins of the observable."""
         if self.observable is None:

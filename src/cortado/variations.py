@@ -55,7 +55,7 @@ def sides_of(nuisance: str, variations: Iterable[str]) -> tuple[str, str]:
 
     Raises ``InputError`` if neither is among the ``variations`` that there are.
     """
-    up, down = _sides(nuisance)
+    up, down = both_names(nuisance)
     known = set(variations)
     if not known & {up, down}:
         raise InputError(
@@ -65,7 +65,8 @@ def sides_of(nuisance: str, variations: Iterable[str]) -> tuple[str, str]:
     return up, down
 
 
-def _sides(nuisance: str) -> tuple[str, str]:
+def both_names(nuisance: str) -> tuple[str, str]:
+    """The names of the up and the down variation of a nuisance parameter."""
     up, down = (f"{nuisance}{side}" for side in _SIDES)
     return up, down
 
@@ -89,7 +90,7 @@ def mirrored(cells: Cells) -> frozenset[Source]:
         Source(dataset, channel, variation)
         for (channel, dataset), there in _variations(cells).items()
         for nuisance in nuisances_of(there)
-        for variation in _sides(nuisance)
+        for variation in both_names(nuisance)
         if variation not in there
     )
 
@@ -122,7 +123,7 @@ def _missing_sides(
     cells: Cells, channel: str, dataset: str, nuisances: Collection[str], there: Collection[str]
 ) -> Cells:
     """The variations that a dataset lacks of some nuisance parameters in a channel."""
-    lacking = [v for nuisance in nuisances for v in _sides(nuisance) if v not in there]
+    lacking = [v for nuisance in nuisances for v in both_names(nuisance) if v not in there]
     empty = cells.select(lambda _: False)
     if not lacking:
         return empty
@@ -133,7 +134,7 @@ def _missing_sides(
 
 def _made(own: Cells, nominal: Cells, variation: str) -> Cells:
     """A variation of a dataset that has the other side of it, or none."""
-    (other,) = (v for v in _sides(nuisance_of(variation)) if v != variation)
+    (other,) = (v for v in both_names(nuisance_of(variation)) if v != variation)
     opposite = own.select(lambda s: s.variation == other)
     if not opposite.sources:
         return _named(nominal, variation)

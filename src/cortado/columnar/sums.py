@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from cortado.archive import read_archive, write_archive
 from cortado.cells import Cells, Source, only_channel
@@ -75,6 +76,11 @@ class CategorySums:
         }
         cells = {name: normalisation.apply(part) for name, part in self.cells.items()}
         return replace(self, cells=cells, derived=self.derived | derived)
+
+    def with_flow(self, flow: Literal["fold", "drop"]) -> CategorySums:
+        """These sums with what lies beyond the edges of observables in the outer bins, or left out."""
+        changed = {name: o.model_copy(update={"flow": flow}) for name, o in self.observables.items()}
+        return replace(self, observables=changed)
 
     def checked(self) -> CategorySums:
         """These sums, if every event was usable; else ``InputError`` with the number in each dataset."""
