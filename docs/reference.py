@@ -33,6 +33,9 @@ SECTIONS = {
     "Linear": "`kind: linear`",
     "Logit": "`kind: logit`",
     "LogRatio": "`kind: logratio`",
+    "ChannelConfig": "`channels`: each by its name",
+    "Observable": "`channels.<name>.observable`",
+    "EqualBins": "`channels.<name>.observable.edges`, where bins are equal",
     "Constraints": "`constraints`",
     "FitConfig": "`fit`",
 }
@@ -45,12 +48,18 @@ RULES: dict[str, dict[str, str]] = {
         "tree": "the TTree with the events; a dataset may name another",
         "schema": "how coffea presents a file: `flat`, one column a branch (`BaseSchema`), or `nanoaod` "
         "(`NanoAODSchema`)",
-        "luminosity": "in the inverse unit of the cross sections; required where a dataset has `xsec`",
+        "luminosity": "in the inverse unit of the cross sections; required where a dataset has `xsec` and no "
+        "`era`",
+        "eras": "luminosities of periods of data taking, by name; a dataset says to which it belongs",
         "processor": "what selects events and hands them over",
         "datasets": "at least one; a processor finds the name in `events.metadata`",
         "features": "the columns that make the discriminant, at least one, none twice",
         "coordinates": "in what categories are learned; together the groups hold every feature once",
         "signals": "processes, none twice, that are signals; at least one process must be left as background",
+        "channels": "signal and control regions, by the names that the processor gives them; without the key "
+        "`{SR: {}}`. Categories are learned from the events of the first one with learned categories",
+        "merge": "by new name, the backgrounds that are one process in templates and fit inputs; the training "
+        "keeps them apart",
         "output": "folder for the results, from that of the configuration on; `--output` comes first",
         "maximise": "the expected significance, each category by itself, with known backgrounds or with "
         "uncertain ones; that of a fit with nuisance parameters; or the precision 1/σ(μ) of such a fit",
@@ -78,6 +87,8 @@ RULES: dict[str, dict[str, str]] = {
         "xsec": "cross section; only together with `sum_of_weights`",
         "sum_of_weights": "Σw(generated) of all generated events, before any cut; only together with "
         "`xsec`. Without both the weight is complete",
+        "era": "a key of `eras`, whose luminosity the events are scaled to; the processor finds it in "
+        "`events.metadata`",
         "tree": "the TTree of this dataset, if not that of the job",
     },
     "MetadataBranch": {
@@ -120,6 +131,22 @@ RULES: dict[str, dict[str, str]] = {
         "kind": f"{_KIND}; u = log(p / p_last) for every score but the last, in cells of 1/32, "
         "with a single coordinate 1/160, from four on 1/20",
         "floor": "a score below it, 0 included, counts as this one; it travels with the categorizer",
+    },
+    "ChannelConfig": {
+        "categorizer": "what gives the events of the channel their categories: `learned`, the ones that this job "
+        "learns; `single_bin`, all of them in one; or the path of a `categorizer.json`, from the folder of the "
+        "configuration",
+        "observable": "what is binned inside each category, such as a mass",
+    },
+    "Observable": {
+        "name": "a branch, or a field that the processor adds",
+        "edges": "edges of the bins, each larger than the one before; a bin holds its lower edge",
+        "flow": "what lies beyond the edges is in the outer bins, or left out; how much that is, is printed",
+    },
+    "EqualBins": {
+        "bins": "number of bins",
+        "low": "lower edge of the first",
+        "high": "upper edge of the last",
     },
     "Constraints": {
         "min_background": "expected background events at the full luminosity",
@@ -190,8 +217,8 @@ def _default(facts: dict[str, Any]) -> str:
 
 
 def _type(facts: dict[str, Any]) -> str:
-    if "anyOf" in facts:
-        return " or ".join(_type(choice) for choice in facts["anyOf"] if choice.get("type") != "null")
+    if choices := facts.get("anyOf") or facts.get("oneOf"):
+        return " or ".join(_type(choice) for choice in choices if choice.get("type") != "null")
     if "enum" in facts:
         return ", ".join(f"`{value}`" for value in facts["enum"])
     if "const" in facts:

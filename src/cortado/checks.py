@@ -162,8 +162,8 @@ def _few_effective_events(channel: _Channel) -> Iterator[Finding]:
     if few.any():
         yield channel.finding(
             "few effective events",
-            f"the background is made of fewer than {channel.limits.min_effective_events:g} effective events, "
-            f"{effective[few].min():.2g} at least,",
+            f"the background is made of fewer than {channel.limits.min_effective_events:g} effective events "
+            f"({effective[few].min():.2g} at worst)",
             where=few,
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _NOTED_DIFFERENCE = 1e-3  # between objectives on cells and on events
 _MOST_FINDINGS = 12
+_MINOR = ("empty bins", "small signal")  # they are common, and no fit stumbles over them
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,14 @@ def of_the_cells(config: Config, sample: Sample, compared: Mapping[int, Compared
 
 def of_findings(findings: Mapping[int, Sequence[Finding]]) -> Iterator[str]:
     """The gravest of what the checks found, each once; ``findings`` are by number of categories."""
-    several = len(findings) > 1
     found: dict[str, list[int]] = {}
     for n, of_n in findings.items():
         for finding in of_n:
-            found.setdefault(finding.message, []).append(n)
-    told = [
-        f"K = {', '.join(map(str, ns))}: {message}." if several and len(ns) < len(findings) else f"{message}."
-        for message, ns in found.items()
-    ]
-    yield from told[:_MOST_FINDINGS]
-    if (more := len(told) - _MOST_FINDINGS) > 0:
-        yield f"{more} more findings about the templates are in summary.json."
+            if finding.kind not in _MINOR:
+                found.setdefault(finding.message, []).append(n)
+    told = dict([*found.items()][:_MOST_FINDINGS])
+    for message, numbers in told.items():
+        everywhere = len(numbers) == len(findings)
+        yield f"{message}." if everywhere else f"K = {', '.join(map(str, numbers))}: {message}."
+    if more := sum(f.message not in told for of_n in findings.values() for f in of_n):
+        yield f"Of the templates, summary.json lists {more} {'more findings' if told else 'minor findings'}."

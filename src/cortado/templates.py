@@ -389,7 +389,7 @@ def templates_from_arrays(
     """Templates from yields per process written down by hand; Poisson variances unless given.
 
     Yields are (K,), or (K, M) with an ``observable``; ``variations`` has those of the processes that a
-    variation affects, with the relative uncertainties of the nominal ones.
+    variation affects, with the variances of the nominal ones.
     """
     names, varied = tuple(values), dict(variations or {})
     table = np.stack([np.asarray(values[name], np.float64) for name in names])
@@ -400,8 +400,7 @@ def templates_from_arrays(
     for v, of_processes in enumerate(varied.values(), 1):
         for name, shifted in of_processes.items():
             p = names.index(name)
-            ratio = np.divide(shifted, table[p], out=np.ones_like(table[p]), where=table[p] != 0)
-            view["value"][p, :, v], view["variance"][p, :, v] = shifted, squares[p] * ratio**2
+            view["value"][p, :, v], view["variance"][p, :, v] = shifted, squares[p]
     outside = np.zeros(len(names) if observable else 0)
     counts = np.rint(table).astype(np.int64)
     return Templates(filled, counts, np.zeros((len(names), 2)), "all", channel, outside=outside)
