@@ -84,6 +84,7 @@ def test_unknown_names_are_an_attribute_error():
         (ct.InputError, 3, ValueError),
         (ct.OutputError, 4, OSError),
         (ct.TrainingError, 5, RuntimeError),
+        (ct.FitError, 6, RuntimeError),
     ],
 )
 def test_errors_have_an_exit_status_of_their_own(error, status, builtin):

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
+from cortado.export.fit_input import Flow, Layout
+from cortado.export.fit_model import FitOptions
+from cortado.export.rates import log_normals
 from cortado.objectives import (
     Asimov,
     AsimovWithUncertainty,
@@ -155,6 +158,30 @@ class FitConfig(_Section):
         return tuple(f for f in range(self.folds) if f not in self.held_out_folds)
 
 
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Factor | tuple[Factor, Factor]
+
+
+class FitModelConfig(_Section):
+    """What becomes of templates in the workspace and the datacard."""
+
+    layout: Layout = "bins"
+    rate_uncertainties: dict[Name, Rate | dict[Name, Rate]] = Field(default_factory=dict)
+    groups: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    fill: Positive | None = None
+    flow: Flow = "refuse"
+
+    @property
+    def options(self) -> FitOptions:
+        """The options of both exports."""
+        return {
+            "layout": self.layout,
+            "rate_uncertainties": self.rate_uncertainties,
+            "fill": self.fill,
+            "flow": self.flow,
+        }
+
+
 class Config(_Section):
     """The whole job. See the documentation for every key."""
 
@@ -178,6 +205,7 @@ class Config(_Section):
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
     constraints: Constraints = Constraints()
     fit: FitConfig = FitConfig()
+    fit_model: FitModelConfig = FitModelConfig()
 
     @field_validator("categories", mode="before")
     @classmethod
@@ -225,6 +253,7 @@ class Config(_Section):
                 "fit.train_on must be cells or auto with nuisances: events are kept without variations"
             )
         try:
+            log_normals(self.fit_model.rate_uncertainties, self.processes)
             _ = self.objective
         except ConfigError as error:
             raise ValueError(str(error)) from error

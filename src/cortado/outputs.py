@@ -21,6 +21,7 @@ from cortado.objectives import Yields, overtraining
 from cortado.report import SchemeRow, evaluate, limit_in_words, reach_in_words
 from cortado.sample import Sample
 from cortado.templates import DATA, Templates
+from cortado.variations import nuisances_of, sides_of
 
 if TYPE_CHECKING:
     from cortado.exact import Limit, Split
@@ -105,8 +106,10 @@ def write_outputs(
     write_text(folder / _SUMMARY, json.dumps(summary, indent=1) + "\n")
     for n, templates in all_events.items():
         place = _place(config, folder, n)
-        export.pyhf(templates.nominal, signals=config.signals, path=place / "workspace.json")
-        export.combine(templates.nominal, signals=config.signals, path=place / "datacard.txt")
+        chosen = config.fit_model
+        export.pyhf(templates, signals=config.signals, path=place / "workspace.json", **chosen.options)
+        card = place / "datacard.txt"
+        export.combine(templates, signals=config.signals, path=card, groups=chosen.groups, **chosen.options)
     n_learned = {n: c.n_categories for n, c in learned.items()}
     notes = (
         *_limit_notes(rows, limit, one_more),
@@ -166,9 +169,13 @@ def _place(config: Config, folder: Path, n: int) -> Path:
 
 
 def _notes(templates: Templates) -> tuple[str, ...]:
-    if not (varied := [v for v in templates.variations if v != NOMINAL]):
+    varied = [variation for variation in templates.variations if variation != NOMINAL]
+    alone = [n for n in nuisances_of(varied) if not {*sides_of(n, varied)} <= {*varied}]
+    if not alone:
         return ()
-    return (f"The fit inputs hold the nominal templates alone; templates.root has {', '.join(varied)}, too.",)
+    return (
+        f"Only one side of {', '.join(alone)} was filled: in the fit inputs, the other is its mirror image.",
+    )
 
 
 def _learned(rows: Sequence[SchemeRow]) -> list[SchemeRow]:
