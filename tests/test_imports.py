@@ -45,7 +45,14 @@ yields = ct.Yields(("s", "b"), np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 3))
 """
 
 # One interpreter looks at all modules in turn, another at what they do.
-MODULES = ["cortado", "cortado.columnar", "cortado.templates", "cortado.export", "cortado.config"]
+MODULES = [
+    "cortado",
+    "cortado.columnar",
+    "cortado.templates",
+    "cortado.export",
+    "cortado.config",
+    "cortado.inference",
+]
 CODE = {
     "modules": "\n".join(f"import {name}" for name in [*MODULES, "cortado.workflow", "cortado.cli"]),
     "categorizer": CATEGORIZER,
