@@ -54,7 +54,7 @@ def tests(session: nox.Session) -> None:
 def rabbit(session: nox.Session) -> None:
     """Fit datacards with rabbit, another program that reads them, and compare with pyhf."""
     session.install("-e", ".", *group("test"), *group("rabbit"))
-    session.run("pytest", "tests/agreement_with_rabbit.py", *session.posargs)
+    session.run("pytest", "-o", "log_cli=true", "tests/agreement_with_rabbit.py", *session.posargs)
 
 
 @nox.session(default=False)

@@ -1,9 +1,10 @@
-"""Datacards are read and fitted by a program that is not ours, and agree with the workspaces: ``nox -s rabbit``.
+"""Datacards are read and fitted by a program that is not ours, and agree with workspaces: ``nox -s rabbit``.
 
-rabbit (https://pypi.org/project/rabbit-fit) reads the card with a parser of its own and the shapes with uproot,
-and fits with TensorFlow. Bins of simulation follow Barlow and Beeston with one parameter each in both programs.
+rabbit (https://pypi.org/project/rabbit-fit) reads the card with a parser of its own and the shapes with
+uproot, and fits with TensorFlow. The statistics of the simulation are one parameter a bin in both programs.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -16,9 +17,10 @@ import pytest
 
 from cortado import export
 from cortado.inference import Likelihood, best_fit, load_workspace
-from cortado.inference.likelihood import minuit
+from cortado.inference.likelihood import numpy_in_pyhf
 from cortado.templates import Templates
 
+logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.timeout(900)
 
 SIGNALS = ["signal1", "signal2"]
@@ -94,13 +96,13 @@ def test_strengths_are_as_uncertain_in_rabbit_as_in_pyhf(
     workspace = load_workspace(
         export.pyhf(templates, signals=SIGNALS, path=tmp_path / "workspace.json", **options)
     )
-    with minuit():
+    with numpy_in_pyhf():
         likelihood = Likelihood.of(workspace)
         fitted = best_fit(likelihood, likelihood.asimov(likelihood.parameters()))
     theirs = rabbit(card)
     for signal in SIGNALS:
         ours = fitted.strengths[f"mu_{signal}"].hesse
-        print(f"σ({signal}): {ours:.5f} with pyhf, {theirs[signal]:.5f} with rabbit")
+        logger.info("σ(%s): %.5f with pyhf, %.5f with rabbit", signal, ours, theirs[signal])
         assert theirs[signal] == pytest.approx(ours, rel=0.02)
     nuisances = {name for name in likelihood.names if "[" not in name} - set(likelihood.strengths)
     assert set(theirs) == {*SIGNALS, *nuisances}

@@ -175,8 +175,11 @@ def test_expected_significance_of_the_workspace_is_the_asimov_significance(signa
 
 # --- nuisance parameters ------------------------------------------------------------------------------------
 
-FACTORS = {"jesUp": {"bkg": [1.1, 1.2, 1.4], "other": 1.05}, "jesDown": {"bkg": [0.9, 0.85, 0.7]}}
-RATES = {"lumi": 1.016, "xs": {"bkg": (0.92, 1.06)}, "jes": {"signal": 1.03}}
+FACTORS: dict[str, Any] = {
+    "jesUp": {"bkg": [1.1, 1.2, 1.4], "other": 1.05},
+    "jesDown": {"bkg": [0.9, 0.85, 0.7]},
+}
+RATES: dict[str, Any] = {"lumi": 1.016, "xs": {"bkg": (0.92, 1.06)}, "jes": {"signal": 1.03}}
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_overflow_is_folded_or_dropped_on_request_alone(flow, last):
         fit_channels(templates)
     (channel,) = fit_channels(templates, flow=flow)
     assert channel.nominal[1].tolist() == [10, 20, 30, 40, 50, last]
-    assert templates.hist.sum(flow=True).value == 210 + 21 + 7
+    assert templates.hist.values(flow=True).sum() == 210 + 21 + 7
 
 
 def test_sides_that_are_missing_are_mirror_images(make_templates):

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from cortado._version import __version__
-from cortado.inference.likelihood import Likelihood, minuit, require_extra
+from cortado.inference.likelihood import Likelihood, numpy_in_pyhf, require_extra
 from cortado.inference.limit import BAND, UpperLimit, upper_limit
 from cortado.inference.nuisances import Impact, Pull, pulls, ranking
 from cortado.inference.significance import Discovery, discovery
@@ -70,7 +70,7 @@ def expected_results(workspace: Any, strengths: Sequence[str] = (), *, observed:
         A fit does not converge.
     """
     require_extra()
-    with minuit():
+    with numpy_in_pyhf():
         likelihood = Likelihood.of(workspace, strengths)
         asimov = likelihood.asimov(likelihood.parameters())
         data = np.array(workspace.data(likelihood.model), np.float64) if observed else asimov

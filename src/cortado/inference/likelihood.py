@@ -16,8 +16,9 @@ from cortado.errors import ConfigError, FitError
 Floats = npt.NDArray[np.float64]
 
 _TOLERANCE = 0.01  # of minuit: a tenth of its default, since q₀ of a weak signal is small itself
-_POSITIVE = 0.9  # of what takes a signal to where a bin would have no expected event
+_POSITIVE = 0.9  # of the background of a bin, how much negative signals may take away
 _MOST = 1e4
+_MOST_CALLS = 100_000
 
 
 def require_extra() -> None:
@@ -32,12 +33,12 @@ def require_extra() -> None:
 
 
 @contextmanager
-def minuit() -> Iterator[None]:
-    """Numpy and minuit in pyhf for as long as the context lasts; they are global there."""
+def numpy_in_pyhf() -> Iterator[None]:
+    """Numpy as the backend of pyhf for as long as the context lasts; it is global there."""
     import pyhf
 
     backend, optimizer = pyhf.get_backend()
-    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=_TOLERANCE))
+    pyhf.set_backend("numpy")
     try:
         yield
     finally:
@@ -112,7 +113,7 @@ class Likelihood:
 
         Raises ``FitError`` if there is none that minuit finds.
         """
-        import pyhf
+        import iminuit
 
         values, fixed, bounds = self.parameters(held), self.fixed.copy(), list(self.bounds)
         for name, value in (held or {}).items():
@@ -120,20 +121,14 @@ class Likelihood:
             fixed[i], bounds[i] = True, (min(bounds[i][0], value), max(bounds[i][1], value))
         if fixed.all():
             return Minimum(values, self.twice_nll(values, data))
-        try:
-            found, twice_nll, result = pyhf.infer.mle.fit(
-                data,
-                self.model,
-                values.tolist(),
-                bounds,
-                fixed.tolist(),
-                return_fitted_val=True,
-                return_result_obj=True,
-            )
-        except pyhf.exceptions.FailedMinimization as error:
-            which = ", ".join(f"{name} = {value:g}" for name, value in (held or {}).items()) or "nothing"
-            raise FitError(f"a fit with {which} held did not converge: {error}") from error
-        return Minimum(np.asarray(found), float(twice_nll), result.minuit)
+        search = iminuit.Minuit(lambda at: self.twice_nll(at, data), values, name=self.names)
+        search.fixed, search.limits = fixed, bounds
+        search.errordef, search.tol = 1.0, _TOLERANCE
+        for search.strategy in (0, 1, 2):  # the first is the quickest, and nearly always enough
+            if search.migrad(ncall=_MOST_CALLS).valid:
+                return Minimum(np.array(search.values), float(search.fval), search)
+        which = ", ".join(f"{name} = {value:g}" for name, value in (held or {}).items()) or "nothing"
+        raise FitError(f"a fit with {which} held did not converge in {search.nfcn} calls of the likelihood")
 
     @cached_property
     def fixed(self) -> npt.NDArray[np.bool_]:
@@ -144,15 +139,16 @@ class Likelihood:
     def bounds(self) -> list[tuple[float, float]]:
         """(n) lower and upper bounds of all parameters."""
         bounds = [(float(low), float(high)) for low, high in self.model.config.suggested_bounds()]
-        background = self._expected(0.0)
-        signal = self._expected(1.0) - background
-        reach = background[signal > 0] / signal[signal > 0]
-        lowest = -_POSITIVE * float(reach.min()) if reach.size else 0.0
-        for i in self.places.values():
+        background = self._expected({})
+        for name, i in self.places.items():
+            signal = self._expected({name: 1.0}) - background
+            reach = background[signal > 0] / signal[signal > 0]
+            # All signals together can take no bin further than to a tenth of its background.
+            lowest = -_POSITIVE * float(reach.min()) / len(self.strengths) if reach.size else 0.0
             bounds[i] = (max(lowest, -_MOST), max(bounds[i][1], _MOST))
         return bounds
 
-    def _expected(self, strength: float) -> Floats:
-        """Expected events in all bins, with all strengths alike."""
-        parameters = self.parameters(dict.fromkeys(self.strengths, strength))
+    def _expected(self, strengths: Mapping[str, float]) -> Floats:
+        """Expected events in all bins, with strengths of 0 unless there are others."""
+        parameters = self.parameters(dict.fromkeys(self.strengths, 0.0) | dict(strengths))
         return np.asarray(self.model.expected_data(parameters, include_auxdata=False))

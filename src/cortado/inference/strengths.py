@@ -42,6 +42,7 @@ class BestFit:
 def best_fit(likelihood: Likelihood, data: Floats) -> BestFit:
     """The fit of all parameters to data (main and auxiliary). Raises ``FitError`` if it does not converge."""
     found = likelihood.minimum(data)
+    found.minuit.strategy = 1
     intervals = {name: _interval(found.minuit, i) for name, i in likelihood.places.items()}
     for i in likelihood.places.values():
         found.minuit.limits[i] = (None, None)  # Hesse's errors would be those of minuit's inner variable

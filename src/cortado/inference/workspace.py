@@ -38,7 +38,7 @@ def check(content: Mapping[str, Any], origin: str) -> None:
 
     Raises ``InputError`` if channels share a name, samples or observations are not as long as their channel,
     numbers are not finite, or a bin has no expected event or no background beside the samples with a
-    strength; if a ``lumi`` modifier has no configuration in the measurement, or there is no measurement.
+    strength; or if a ``lumi`` modifier has no configuration in the measurement.
     """
     _check_names(content, origin)
     observed = {observation["name"]: observation["data"] for observation in content["observations"]}
@@ -82,8 +82,6 @@ def _check_background(samples: list[Any], rows: Any, place: str) -> None:
 
 
 def _check_measurements(content: Mapping[str, Any], origin: str) -> None:
-    if not content["measurements"]:
-        raise InputError(f"{origin} must have a measurement, got none")
     modifiers = [m for c in content["channels"] for s in c["samples"] for m in s["modifiers"]]
     lumi = {m["name"] for m in modifiers if m["type"] == "lumi"}
     settings = content["measurements"][0]["config"]["parameters"]
