@@ -38,6 +38,7 @@ SECTIONS = {
     "EqualBins": "`channels.<name>.observable.edges`, where bins are equal",
     "Constraints": "`constraints`",
     "FitConfig": "`fit`",
+    "FitModelConfig": "`fit_model`",
 }
 
 _KIND = "decides which keys the group has"
@@ -77,6 +78,7 @@ RULES: dict[str, dict[str, str]] = {
         "their files are in a folder `K<number>` each",
         "constraints": "what every category has to hold",
         "fit": "how the categories are trained, and on which events",
+        "fit_model": "what becomes of the templates in the workspace and the datacard",
     },
     "DatasetConfig": {
         "files": "names, globs (`**` for any depth) or URLs. Relative ones start from the folder of the "
@@ -174,6 +176,15 @@ RULES: dict[str, dict[str, str]] = {
         "sample_cells": "how many cells the sample may have in a variation, over all datasets and folds; "
         "where there are more, they are doubled in size, along one coordinate after the other",
     },
+    "FitModelConfig": {
+        "layout": "one channel whose bins are the categories, or a channel for every category",
+        "rate_uncertainties": "log-normal uncertainties by nuisance parameter: a factor for all simulated "
+        "processes, or factors by process. 1.016 is 1.6 %; [0.92, 1.06] are the factors down and up",
+        "groups": "nuisance parameters by the name of a group, for combine",
+        "fill": "expected background events for bins that have none, which are an error without it: the "
+        "significance there is that of this number",
+        "flow": "underflow and overflow of an observable: an error, added to the outermost bins, or left out",
+    },
 }
 
 STATUSES = {
@@ -183,6 +194,7 @@ STATUSES = {
     3: "the events, files or trees are not what the job needs",
     4: "the output folder cannot be written, or must not be overwritten",
     5: "the training found no usable categories",
+    6: "a fit of a statistical model did not converge",
     INTERRUPTED: "interrupted; what was finished stays, and the same command goes on from there",
 }
 
@@ -264,7 +276,9 @@ def options(command: str) -> set[str]:
 
 
 def _option(parameter: Any, annotation: Any) -> str:
-    kind = next(k for k in (bool, Path, int, str) if k in {annotation, *get_args(annotation)})
+    # Of list[str] | None, too: an option that may be given several times.
+    inner = {a for part in (annotation, *get_args(annotation)) for a in (part, *get_args(part))}
+    kind = next(k for k in (bool, Path, int, str) if k in inner)
     value = {bool: "", Path: " PATH", int: " N", str: " TEXT"}[kind]
     spelled = sorted((o for o in parameter.opts if o.startswith("-")), key=len)
     shown = ", ".join(f"`{o}{value}`" for o in spelled) or f"`{parameter.name.upper()}`"

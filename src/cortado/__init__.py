@@ -13,7 +13,7 @@ from cortado._version import __version__
 from cortado.categorizer import Categorizer
 from cortado.columnar import Binning, Collector, TemplateFiller, entry_ids
 from cortado.coordinates import Features
-from cortado.errors import ConfigError, CortadoError, InputError, OutputError, TrainingError
+from cortado.errors import ConfigError, CortadoError, FitError, InputError, OutputError, TrainingError
 from cortado.event_sample import EventSample
 from cortado.normalisation import Normalisation
 from cortado.objectives import (
@@ -46,6 +46,7 @@ __all__ = [
     "CortadoError",
     "EventSample",
     "Features",
+    "FitError",
     "FitResult",
     "GaussianMixture",
     "InputError",

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cortado.cells import DEFAULT_CHANNEL
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
+from cortado.export.fit_input import Flow, Layout
+from cortado.export.fit_model import FitOptions
+from cortado.export.rates import log_normals
 from cortado.objectives import (
     Asimov,
     AsimovWithUncertainty,
@@ -178,6 +181,30 @@ class FitConfig(_Section):
         return tuple(f for f in range(self.folds) if f not in self.held_out_folds)
 
 
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Factor | tuple[Factor, Factor]
+
+
+class FitModelConfig(_Section):
+    """What becomes of templates in the workspace and the datacard."""
+
+    layout: Layout = "bins"
+    rate_uncertainties: dict[Name, Rate | dict[Name, Rate]] = Field(default_factory=dict)
+    groups: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    fill: Positive | None = None
+    flow: Flow = "refuse"
+
+    @property
+    def options(self) -> FitOptions:
+        """The options of both exports."""
+        return {
+            "layout": self.layout,
+            "rate_uncertainties": self.rate_uncertainties,
+            "fill": self.fill,
+            "flow": self.flow,
+        }
+
+
 class Config(_Section):
     """The whole job. See the documentation for every key."""
 
@@ -204,6 +231,7 @@ class Config(_Section):
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
     constraints: Constraints = Constraints()
     fit: FitConfig = FitConfig()
+    fit_model: FitModelConfig = FitModelConfig()
 
     @field_validator("categories", mode="before")
     @classmethod
@@ -251,6 +279,7 @@ class Config(_Section):
                 "fit.train_on must be cells or auto with nuisances: events are kept without variations"
             )
         try:
+            log_normals(self.fit_model.rate_uncertainties, self.fitted_processes)
             _ = self.objective
         except ConfigError as error:
             raise ValueError(str(error)) from error
@@ -316,6 +345,12 @@ class Config(_Section):
         """Simulated processes, signals first, then in the order of the datasets."""
         named = dict.fromkeys(d.process for d in self.datasets.values() if d.process)
         return tuple(sorted(named, key=lambda p: p not in self.signals))
+
+    @property
+    def fitted_processes(self) -> tuple[str, ...]:
+        """Simulated processes in templates and fit inputs, of which some may be merged."""
+        new_name = {name: new for new, names in self.merge.items() for name in names}
+        return tuple(dict.fromkeys(new_name.get(name, name) for name in self.processes))
 
     @property
     def has_data(self) -> bool:

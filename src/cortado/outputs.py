@@ -111,9 +111,7 @@ def write_outputs(
     summary = _summary(config, results, uncategorised) | {"limit": limit and limit.as_dict()}
     write_text(folder / _SUMMARY, json.dumps(summary, indent=1) + "\n")
     for n, of_fit in fits.items():
-        place, ready = _place(config, folder, n), for_a_fit(of_fit)
-        export.pyhf(ready, signals=config.signals, path=place / "workspace.json")
-        export.combine(ready, signals=config.signals, path=place / "datacard.txt")
+        _write_fit_inputs(config, _place(config, folder, n), for_a_fit(of_fit))
     told = (
         *notes.of_the_limit({n: _on_folds(r)[-1] for n, r in rows.items()}, limit, one_more),
         *notes.of_the_events(rows),
@@ -124,6 +122,12 @@ def write_outputs(
     )
     n_learned = {n: c.n_categories for n, c in learned.items()}
     return JobResult(folder, rows, uncategorised, n_learned, told, limit, one_more, findings)
+
+
+def _write_fit_inputs(config: Config, place: Path, channels: Sequence[Templates]) -> None:
+    chosen, signals, card = config.fit_model, config.signals, place / "datacard.txt"
+    export.pyhf(channels, signals=signals, path=place / "workspace.json", **chosen.options)
+    export.combine(channels, signals=signals, path=card, groups=chosen.groups, **chosen.options)
 
 
 def _of_training(config: Config, channels: Sequence[Templates]) -> Templates:
