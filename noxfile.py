@@ -51,6 +51,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def rabbit(session: nox.Session) -> None:
+    """Fit datacards with rabbit, another program that reads them, and compare with pyhf."""
+    session.install("-e", ".", *group("test"), *group("rabbit"))
+    session.run("pytest", "-o", "log_cli=true", "tests/agreement_with_rabbit.py", *session.posargs)
+
+
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Run the whole job on toy ntuples, into build/demo; arguments go to `cortado demo`."""
     session.install("-e", ".")

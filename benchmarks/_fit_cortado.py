@@ -18,7 +18,8 @@ def main() -> None:
     job = job_of_this_process()
     fit, model = ct.fit, ct.GaussianMixture(job["n_categories"])  # what is named here is imported by now
     tf.config.list_logical_devices()  # starts TensorFlow's runtime
-    ct.Sample.from_arrays({"none": (np.full((1, 1), 0.5), np.ones(1))})  # numba imports much at its first call
+    # numba imports much at its first call.
+    ct.Sample.from_arrays({"none": (np.full((1, 1), 0.5), np.ones(1))})
     toy = toy_named(job["toy"])
     events, sample = {}, None
     if "sample" in job:

@@ -33,8 +33,12 @@ SECTIONS = {
     "Linear": "`kind: linear`",
     "Logit": "`kind: logit`",
     "LogRatio": "`kind: logratio`",
+    "ChannelConfig": "`channels`: each by its name",
+    "Observable": "`channels.<name>.observable`",
+    "EqualBins": "`channels.<name>.observable.edges`, where bins are equal",
     "Constraints": "`constraints`",
     "FitConfig": "`fit`",
+    "FitModelConfig": "`fit_model`",
 }
 
 _KIND = "decides which keys the group has"
@@ -45,12 +49,18 @@ RULES: dict[str, dict[str, str]] = {
         "tree": "the TTree with the events; a dataset may name another",
         "schema": "how coffea presents a file: `flat`, one column a branch (`BaseSchema`), or `nanoaod` "
         "(`NanoAODSchema`)",
-        "luminosity": "in the inverse unit of the cross sections; required where a dataset has `xsec`",
+        "luminosity": "in the inverse unit of the cross sections; required where a dataset has `xsec` and no "
+        "`era`",
+        "eras": "luminosities of periods of data taking, by name; a dataset says to which it belongs",
         "processor": "what selects events and hands them over",
         "datasets": "at least one; a processor finds the name in `events.metadata`",
         "features": "the columns that make the discriminant, at least one, none twice",
         "coordinates": "in what categories are learned; together the groups hold every feature once",
         "signals": "processes, none twice, that are signals; at least one process must be left as background",
+        "channels": "signal and control regions, by the names that the processor gives them; without the key "
+        "`{SR: {}}`. Categories are learned from the events of the first one with learned categories",
+        "merge": "by new name, the backgrounds that are one process in templates and fit inputs; the "
+        "training keeps them apart",
         "output": "folder for the results, from that of the configuration on; `--output` comes first",
         "maximise": "the expected significance, each category by itself, with known backgrounds or with "
         "uncertain ones; that of a fit with nuisance parameters; or the precision 1/σ(μ) of such a fit",
@@ -68,6 +78,7 @@ RULES: dict[str, dict[str, str]] = {
         "their files are in a folder `K<number>` each",
         "constraints": "what every category has to hold",
         "fit": "how the categories are trained, and on which events",
+        "fit_model": "what becomes of the templates in the workspace and the datacard",
     },
     "DatasetConfig": {
         "files": "names, globs (`**` for any depth) or URLs. Relative ones start from the folder of the "
@@ -78,6 +89,8 @@ RULES: dict[str, dict[str, str]] = {
         "xsec": "cross section; only together with `sum_of_weights`",
         "sum_of_weights": "Σw(generated) of all generated events, before any cut; only together with "
         "`xsec`. Without both the weight is complete",
+        "era": "a key of `eras`, whose luminosity the events are scaled to; the processor finds it in "
+        "`events.metadata`",
         "tree": "the TTree of this dataset, if not that of the job",
     },
     "MetadataBranch": {
@@ -121,6 +134,22 @@ RULES: dict[str, dict[str, str]] = {
         "with a single coordinate 1/160, from four on 1/20",
         "floor": "a score below it, 0 included, counts as this one; it travels with the categorizer",
     },
+    "ChannelConfig": {
+        "categorizer": "what gives the events of the channel their categories: `learned`, the ones that this "
+        "job learns; `single_bin`, all of them in one; or the path of a `categorizer.json`, from the folder "
+        "of the configuration",
+        "observable": "what is binned inside each category, such as a mass",
+    },
+    "Observable": {
+        "name": "a branch, or a field that the processor adds",
+        "edges": "edges of the bins, each larger than the one before; a bin holds its lower edge",
+        "flow": "what lies beyond the edges is in the outer bins, or left out; how much that is, is printed",
+    },
+    "EqualBins": {
+        "bins": "number of bins",
+        "low": "lower edge of the first",
+        "high": "upper edge of the last",
+    },
     "Constraints": {
         "min_background": "expected background events at the full luminosity",
         "min_effective_events": "effective number of simulated background events, (Σw)²/Σw²",
@@ -147,6 +176,15 @@ RULES: dict[str, dict[str, str]] = {
         "sample_cells": "how many cells the sample may have in a variation, over all datasets and folds; "
         "where there are more, they are doubled in size, along one coordinate after the other",
     },
+    "FitModelConfig": {
+        "layout": "one channel whose bins are the categories, or a channel for every category",
+        "rate_uncertainties": "log-normal uncertainties by nuisance parameter: a factor for all simulated "
+        "processes, or factors by process. 1.016 is 1.6 %; [0.92, 1.06] are the factors down and up",
+        "groups": "nuisance parameters by the name of a group, for combine",
+        "fill": "expected background events for bins that have none, which are an error without it: the "
+        "significance there is that of this number",
+        "flow": "underflow and overflow of an observable: an error, added to the outermost bins, or left out",
+    },
 }
 
 STATUSES = {
@@ -156,6 +194,7 @@ STATUSES = {
     3: "the events, files or trees are not what the job needs",
     4: "the output folder cannot be written, or must not be overwritten",
     5: "the training found no usable categories",
+    6: "a fit of a statistical model did not converge",
     INTERRUPTED: "interrupted; what was finished stays, and the same command goes on from there",
 }
 
@@ -190,8 +229,8 @@ def _default(facts: dict[str, Any]) -> str:
 
 
 def _type(facts: dict[str, Any]) -> str:
-    if "anyOf" in facts:
-        return " or ".join(_type(choice) for choice in facts["anyOf"] if choice.get("type") != "null")
+    if choices := facts.get("anyOf") or facts.get("oneOf"):
+        return " or ".join(_type(choice) for choice in choices if choice.get("type") != "null")
     if "enum" in facts:
         return ", ".join(f"`{value}`" for value in facts["enum"])
     if "const" in facts:
@@ -237,7 +276,9 @@ def options(command: str) -> set[str]:
 
 
 def _option(parameter: Any, annotation: Any) -> str:
-    kind = next(k for k in (bool, Path, int, str) if k in {annotation, *get_args(annotation)})
+    # Of list[str] | None, too: an option that may be given several times.
+    inner = {a for part in (annotation, *get_args(annotation)) for a in (part, *get_args(part))}
+    kind = next(k for k in (bool, Path, int, str) if k in inner)
     value = {bool: "", Path: " PATH", int: " N", str: " TEXT"}[kind]
     spelled = sorted((o for o in parameter.opts if o.startswith("-")), key=len)
     shown = ", ".join(f"`{o}{value}`" for o in spelled) or f"`{parameter.name.upper()}`"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hist
 import numpy as np
 import pytest
 import uproot
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 from cortado import toys
 from cortado.cells import Cells
+from cortado.templates import Templates
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,6 +39,37 @@ def pytest_runtest_setup(item):
 def htautau() -> Path:
     """Folder of the CMS Open Data H→ττ ntuples; for tests marked ``realdata``."""
     return _htautau()
+
+
+@pytest.fixture(scope="session")
+def make_templates() -> Callable[..., Templates]:
+    """A function that makes templates of yields by process and of factors by variation and process."""
+
+    def make(
+        yields: dict[str, Any],
+        factors: dict[str, dict[str, Any]] | None = None,
+        channel: str = "SR",
+        relative: float = 0.05,
+    ) -> Templates:
+        """``relative`` is the statistical uncertainty of every yield; variations of others are not filled."""
+        names, variations = list(yields), ["nominal", *(factors or {})]
+        nominal = np.array([yields[name] for name in names], np.float64)
+        filled = hist.Hist(
+            hist.axis.StrCategory(names, name="process", flow=False),
+            hist.axis.Integer(0, nominal.shape[1], name="category", flow=False),
+            hist.axis.StrCategory(variations, name="variation", flow=False),
+            storage=hist.storage.Weight(),
+        )
+        view: Any = filled.view()
+        for v, variation in enumerate(variations):
+            by_process = dict.fromkeys(names, 1.0) if v == 0 else (factors or {})[variation]
+            for name, factor in by_process.items():
+                row = names.index(name)
+                view["value"][row, :, v] = nominal[row] * factor
+                view["variance"][row, :, v] = (nominal[row] * relative) ** 2
+        return Templates(filled, np.ones(nominal.shape, np.int64), np.zeros((len(names), 2)), "all", channel)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ def test_categories_are_the_same(inventory, local, remote, assert_same_sums):
     filler = ct.TemplateFiller({"few": equidistant(LOGRATIO, 4, {}), "many": equidistant(LOGRATIO, 9, {})})
     here = run_processor(FlatNtuple(filler), inventory.chunks(), local)
     there = run_processor(FlatNtuple(filler), inventory.chunks(700), remote)
-    for name in filler.categorizers:
+    for name in filler.binnings:
         assert_same_sums(there.cells[name], here.cells[name])
 
 

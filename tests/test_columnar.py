@@ -209,7 +209,7 @@ def _trained_with(n_folds):
 
 
 class TestFlatNtuple:
-    SINK = SimpleNamespace(features=ct.Features.declare(NAMES, identity()))
+    SINK = SimpleNamespace(columns=NAMES)
 
     @pytest.mark.parametrize(
         ("options", "simulation", "data"),
@@ -308,7 +308,8 @@ class TestInAProcessorOfTheirs:
         sums = self.run(files, ct.TemplateFiller(categorizer, n_folds=2), 300)["sink"].checked()
         normalised = sums.normalise(ct.Normalisation({"sig": "S", "bkg": "B"}, {"sig": 0.5, "bkg": 3.0}))
         templates = normalised.templates()
-        assert templates.variations == ("nominal", "scaleUp")
+        assert templates.variations == ("nominal", "scaleDown", "scaleUp")
+        assert templates.derived == {("S", "scaleDown"), ("B", "scaleDown")}
         for process, dataset, factor in (("S", "sig", 0.5), ("B", "bkg", 3.0)):
             _, columns = files[dataset]
             for variation, scale in (("nominal", 1.0), ("scaleUp", 1.3)):
@@ -316,6 +317,8 @@ class TestInAProcessorOfTheirs:
                 x = np.column_stack([columns["a"] * scale, columns["b"]])[keep]
                 expected = np.bincount(categorizer(x), factor * columns["w"][keep], 4)
                 np.testing.assert_allclose(templates.values(process, variation), expected, rtol=1e-9)
+            mirrored = 2 * templates.values(process) - templates.values(process, "scaleUp")
+            np.testing.assert_allclose(templates.values(process, "scaleDown"), mirrored, rtol=1e-9)
         ct.export.root(templates, tmp_path / "templates.root")
         with uproot.open(tmp_path / "templates.root") as file:
             np.testing.assert_array_equal(file["SR/S_scaleUp"].values(), templates.values("S", "scaleUp"))

@@ -173,6 +173,71 @@ def test_expected_significance_of_the_workspace_is_the_asimov_significance(signa
     assert np.sqrt(q0) == pytest.approx(expected, rel=1e-4, abs=1e-3)
 
 
+# --- nuisance parameters ------------------------------------------------------------------------------------
+
+FACTORS: dict[str, Any] = {
+    "jesUp": {"bkg": [1.1, 1.2, 1.4], "other": 1.05},
+    "jesDown": {"bkg": [0.9, 0.85, 0.7]},
+}
+RATES: dict[str, Any] = {"lumi": 1.016, "xs": {"bkg": (0.92, 1.06)}, "jes": {"signal": 1.03}}
+
+
+@pytest.fixture
+def regions(make_templates) -> list[Templates]:
+    """A signal region with a nuisance parameter, and a control region of a single bin."""
+    return [
+        make_templates(
+            {"signal": [1.0, 2.0, 4.0], "bkg": [90.0, 30.0, 8.0], "other": [10.0, 5.0, 2.0]}, FACTORS
+        ),
+        make_templates({"bkg": [800.0], "other": [0.0]}, {"jesUp": {"bkg": 1.3}}, channel="CR"),
+    ]
+
+
+@pytest.mark.parametrize("layout", ["bins", "channels"])
+def test_the_workspace_varies_as_the_templates_do(regions, layout):
+    """Normalisation and shape together give the varied templates at ±1 standard deviation."""
+    model = build_workspace(regions, "signal", layout=layout, rate_uncertainties=RATES).model()
+    assert dict(model.config.modifiers)["jes"] in ("normsys", "histosys")
+    assert model.config.npars == len(["mu_signal", *RATES]) + 4
+    region = regions[0]
+    signal, other = region.values("signal"), region.values("other")
+    cases = {
+        ("jes", 1): (region.values("bkg", "jesUp") + 1.05 * other + 1.03 * signal, [1040.0]),
+        ("jes", -1): (region.values("bkg", "jesDown") + 0.95 * other + signal / 1.03, [560.0]),
+        ("lumi", 1): (1.016 * (region.values("bkg") + other + signal), [800 * 1.016]),
+        ("lumi", -1): ((region.values("bkg") + other + signal) / 1.016, [800 / 1.016]),
+        ("xs", 1): (1.06 * region.values("bkg") + other + signal, [800 * 1.06]),
+        ("xs", -1): (0.92 * region.values("bkg") + other + signal, [800 * 0.92]),
+    }
+    for (name, value), (in_region, in_control) in cases.items():
+        parameters = np.array(model.config.suggested_init())
+        parameters[model.config.par_slice(name)] = value
+        expected = model.expected_data(parameters, include_auxdata=False)
+        by_channel = {c: expected[model.config.channel_slices[c]] for c in model.config.channels}
+        found = np.concatenate([by_channel[c] for c in sorted(by_channel) if c != "CR"])
+        np.testing.assert_allclose(found, in_region, rtol=1e-12)
+        np.testing.assert_allclose(by_channel["CR"], in_control, rtol=1e-12)
+
+
+def test_shapes_have_the_nominal_integral_and_one_bin_has_none(regions):
+    workspace = build_workspace(regions, "signal")
+    region, control = ({s["name"]: s for s in c["samples"]} for c in workspace["channels"])
+    assert [m["type"] for m in control["bkg"]["modifiers"]] == ["normsys", "staterror"]
+    assert [m["type"] for m in region["bkg"]["modifiers"]] == ["normsys", "histosys", "staterror"]
+    assert [m["name"] for m in region["bkg"]["modifiers"]] == ["jes", "jes", "staterror_SR"]
+    assert [m["type"] for m in region["signal"]["modifiers"]] == ["normfactor", "staterror"]
+    shapes = region["bkg"]["modifiers"][1]["data"]
+    assert [sum(shape) for shape in shapes.values()] == pytest.approx([128.0, 128.0], rel=1e-14)
+    assert control["bkg"]["modifiers"][1]["name"] == "staterror_CR"
+    assert set(control) == {"bkg"}
+
+
+@pytest.mark.parametrize("name", ["mu_signal", "staterror_SR"])
+def test_parameters_of_one_name_are_refused(regions, name):
+    with pytest.raises(ConfigError, match=f"must not be named '{name}'"):
+        build_workspace(regions, "signal", rate_uncertainties={name: 1.1})
+
+
 # --- combine ------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +289,76 @@ def test_datacard_agrees_with_its_shapes(tmp_path, data):
             np.testing.assert_array_equal(histogram.variances(), templates.variances(name))
         observed = sum(templates.values(name) for name in names) if data is None else data
         np.testing.assert_allclose(file["SR/data_obs"].values(), observed, rtol=1e-15)
+
+
+@pytest.mark.parametrize("layout", ["bins", "channels"])
+def test_every_rule_of_combine_holds_for_a_card_with_everything(regions, tmp_path, layout):
+    path = export.combine(
+        regions,
+        signals="signal",
+        path=tmp_path / "card.txt",
+        layout=layout,
+        rate_uncertainties=RATES,
+        groups={"theory": ["xs"], "all": ["lumi", "jes"]},
+    )
+    card, shapes = read_card(path)
+    (channels, columns), (names, ids), (rates,) = card["bin"], card["process"], card["rate"]
+    assert channels == (["SR", "CR"] if layout == "bins" else ["SR_0", "SR_1", "SR_2", "CR"])
+    assert card["observation"] == [["-1"] * len(channels)]
+    assert card["imax"][0][0] == str(len(channels))
+    assert card["jmax"][0][0] == "2"
+    assert set(zip(names, ids, strict=True)) == {("signal", "0"), ("bkg", "1"), ("other", "2")}
+    assert list(zip(columns, names, strict=True))[-1] == ("CR", "bkg")
+    for channel in channels:
+        assert card[channel] == [["autoMCStats", "10", "0", "1"]]
+        assert any(c == channel and int(i) > 0 for c, i in zip(columns, ids, strict=True))
+    assert card["theory"] == [["group", "=", "xs"]]
+    assert card["all"] == [["group", "=", "lumi", "jes"]]
+    ((kind, *jes),), (lumi,), (xs,) = card["jes"], card["lumi"], card["xs"]
+    assert kind == "shape?"
+    effects = {"signal": "1.03", "bkg": "1", "other": "1"}
+    assert jes == [effects[name] for name in names]
+    assert lumi == ["lnN", *("1.016" for _ in names)]
+    assert xs == ["lnN", *("0.92/1.06" if name == "bkg" else "-" for name in names)]
+    with uproot.open(shapes) as file:
+        written = {key for key in file.keys(recursive=True, cycle=False) if "/" in key}
+        wanted = {f"{channel}/data_obs" for channel in channels}
+        for channel, name, rate, effect in zip(columns, names, rates, jes, strict=True):
+            sides = [f"_jes{side}" for side in ("Up", "Down")] if effect == "1" else []
+            wanted |= {f"{channel}/{name}{side}" for side in ("", *sides)}
+            assert float(rate) == file[f"{channel}/{name}"].values().sum()
+            assert all(file[f"{channel}/{name}{side}"].values().sum() > 0 for side in sides)
+        assert written == wanted
+
+
+def test_shapes_of_a_card_are_read_as_they_were_written(regions, tmp_path):
+    export.combine(regions, signals="signal", path=tmp_path / "card.txt")
+    with uproot.open(tmp_path / "card.root") as file:
+        for templates in regions:
+            for name in templates.simulated if templates.channel == "SR" else ["bkg"]:
+                histogram = file[f"{templates.channel}/{name}"]
+                assert histogram.values().astype(float).tobytes() == templates.values(name).tobytes()
+                assert histogram.variances().astype(float).tobytes() == templates.variances(name).tobytes()
+            varied = file[f"{templates.channel}/bkg_jesUp"].values().astype(float)
+            assert varied.tobytes() == templates.values("bkg", "jesUp").tobytes()
+        assert file["CR/bkg_jesDown"].values() == 2 * 800 - 1040
+
+
+CARDS = {
+    "nuisance": ({"rate_uncertainties": {"1st": 1.1}}, "must match .* got '1st'"),
+    "strength": ({"rate_uncertainties": {"r": 1.1}}, "combine has a meaning of its own for 'r'"),
+    "group": ({"groups": {"my group": ["jes"]}}, "must match .* got 'my group'"),
+    "group of statistics": ({"groups": {"autoMCStats": ["jes"]}}, "meaning of its own for 'autoMCStats'"),
+    "empty group": ({"groups": {"theory": []}}, r"group 'theory' must be made of .*\['jes'\], got \[\]"),
+    "unknown nuisance": ({"groups": {"theory": ["jes", "xs"]}}, r"\['jes'\], got \['xs'\]"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), CARDS.values(), ids=CARDS)
+def test_nuisances_that_combine_cannot_read_are_refused(regions, tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        export.combine(regions, signals="signal", path=tmp_path / "card.txt", **options)
+    assert not any(tmp_path.iterdir())
 
 
 def test_datacard_leaves_out_an_empty_process_and_says_so(tmp_path, caplog):
@@ -295,7 +430,6 @@ FIT_ERRORS = {
     "signal twice": (toy, ["signal1", "signal1"], ConfigError, "distinct"),
     "data as signal": (lambda: toy(data_obs=DATA), ["data_obs"], ConfigError, "simulated"),
     "no background": (toy, [*SIGNALS, "background"], ConfigError, "at least one process must be background"),
-    "variations": (varied, ["signal1"], ConfigError, r"nominal variation alone.*\['jesUp'\]"),
     "no background in a category": (
         lambda: toy(background=[100.0, 50.0, 0.0, 5.0, -1.5]),
         SIGNALS,
@@ -336,7 +470,7 @@ FIT_ERRORS = {
         lambda: toy(data_obs=[1.0, -3, 1, 1, 1]),
         SIGNALS,
         InputError,
-        "yield of 'data_obs' in category 1",
+        "number of observed events in category 1 of 'SR' must be finite and not negative, got -3",
     ),
 }
 
@@ -371,7 +505,7 @@ CARD_ERRORS = {
         lambda: toy(top=[1.0, 1, -5, 1, 1]),
         "card.txt",
         InputError,
-        "total yield of 'top' in 'SR' must be positive, got -1",
+        "yield of 'top' in 'SR' must be positive, got -1: merge it",
     ),
     "name of the shapes": (toy, "card.root", ConfigError, r"got 'card.root'"),
     "space": (toy, "my card.txt", ConfigError, r"got 'my card.txt'"),
@@ -398,7 +532,7 @@ def test_two_histograms_of_one_name_are_refused(tmp_path):
     axes = (hist.axis.StrCategory(["a", "a_jesUp"], name="process", flow=False), *templates.hist.axes[1:])
     filled = hist.Hist(*axes, storage=hist.storage.Weight())
     filled.view()["value"] = 1.0
-    with pytest.raises(ConfigError, match="'a_jesUp' for two histograms"):
+    with pytest.raises(ConfigError, match="'SR/a_jesUp' for two histograms"):
         export.root(Templates(filled, templates.counts, templates.uncategorised), tmp_path / "templates.root")
 
 

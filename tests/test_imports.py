@@ -45,7 +45,14 @@ yields = ct.Yields(("s", "b"), np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 3))
 """
 
 # One interpreter looks at all modules in turn, another at what they do.
-MODULES = ["cortado", "cortado.columnar", "cortado.templates", "cortado.export", "cortado.config"]
+MODULES = [
+    "cortado",
+    "cortado.columnar",
+    "cortado.templates",
+    "cortado.export",
+    "cortado.config",
+    "cortado.inference",
+]
 CODE = {
     "modules": "\n".join(f"import {name}" for name in [*MODULES, "cortado.workflow", "cortado.cli"]),
     "categorizer": CATEGORIZER,
@@ -84,6 +91,7 @@ def test_unknown_names_are_an_attribute_error():
         (ct.InputError, 3, ValueError),
         (ct.OutputError, 4, OSError),
         (ct.TrainingError, 5, RuntimeError),
+        (ct.FitError, 6, RuntimeError),
     ],
 )
 def test_errors_have_an_exit_status_of_their_own(error, status, builtin):

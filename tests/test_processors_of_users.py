@@ -70,15 +70,15 @@ def do(job, out, **where):
         return run_job(job, out, executor)
 
 
-def test_variations_are_in_the_templates_and_the_fit_inputs_are_nominal(folder, toy_folder, toy_config):
+def test_variations_are_in_the_templates_and_in_the_fit_inputs(folder, toy_folder, toy_config):
     result = do(job_of(toy_config(), folder, toy_folder, varied=True), folder / "out")
     with uproot.open(folder / "out" / "templates.root") as file:
         nominal, varied = (file[f"SR/{name}"].values() for name in ("bkg1", "bkg1_xsecUp"))
     np.testing.assert_allclose(varied, 1.1 * nominal)
     workspace = json.loads((folder / "out" / "workspace.json").read_text())
     kinds = {m["type"] for s in workspace["channels"][0]["samples"] for m in s["modifiers"]}
-    assert kinds == {"normfactor", "staterror"}
-    assert any("xsecUp" in note for note in result.notes)
+    assert {"normfactor", "staterror", "normsys"} <= kinds
+    assert any("xsecDown: it is the mirror image of xsecUp" in note for note in result.notes)
 
 
 def test_a_dataset_may_be_empty_if_its_process_is_not(folder, toy_folder, toy_config):

@@ -34,7 +34,7 @@ def done(tmp_path_factory, htautau):
 def test_every_selected_event_is_counted(done, htautau):
     result = done["here"]
     expected = {"ggH": "GluGluToHToTauTauSkim", "qqH": "VBF_HToTauTauSkim", "TT": "TTbarSkim"}
-    with uproot.open(result.folder / "templates.root") as file:
+    with uproot.open(result.folder / "templates_all_events.root") as file:
         for process, name in expected.items():
             events = uproot.open(htautau / f"{name}.root")["Events"].arrays(library="np")
             selected = (events["q_1"] * events["q_2"] < 0) & (events["mt_1"] < 30) & (events["iso_1"] < 0.1)

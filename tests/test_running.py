@@ -59,7 +59,7 @@ class TestTheSameWhateverTheChunks:
                 assert_same_sums(part.cells, whole.cells)
                 assert part.cells.count.sum() == sum(toys.event_counts(30, 300).values())
             else:
-                for name in sink.categorizers:
+                for name in sink.binnings:
                     assert_same_sums(part.cells[name], whole.cells[name])
 
     def test_an_executor_of_coffea_gives_the_same(self, inventory, executor, assert_same_sums):

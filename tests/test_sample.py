@@ -243,9 +243,11 @@ def test_unknown_folds_are_refused(folds):
         toy().points(folds)
 
 
-@pytest.mark.parametrize("place", [{"channel": "CR"}, {"variation": "jesUp"}])
-def test_an_unknown_channel_or_variation_is_refused(place):
-    with pytest.raises(InputError, match=r"(CR|jesUp).*there are \[\('SR', 'nominal'\)\]"):
+@pytest.mark.parametrize(
+    ("place", "known"), [({"channel": "CR"}, "SR"), ({"variation": "jesUp"}, "nominal")], ids=str
+)
+def test_an_unknown_channel_or_variation_is_refused(place, known):
+    with pytest.raises(InputError, match=rf"(CR|jesUp).*there are \['{known}'\]"):
         toy().points(**place)
 
 

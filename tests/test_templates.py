@@ -107,7 +107,6 @@ def test_variations_follow_the_nominal_yields():
     assert templates.variations == ("nominal", "jesDown", "jesUp")
     assert templates.values("DY", "jesUp").tolist() == [0.0, 3.0, 0.0]
     assert templates.variances("DY", "jesUp").tolist() == [0.0, 9.0, 0.0]
-    assert templates.values("DY", "jesDown").tolist() == [0.0, 0.0, 0.0]
     assert templates.values("DY").tolist() == [1.0, 0.0, 0.0]
     assert templates.counts.tolist() == [[2, 0, 0], [1, 0, 1]]
 

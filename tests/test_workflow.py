@@ -26,6 +26,7 @@ from cortado.folds import assign_folds
 from cortado.report import limit_in_words
 from cortado.workflow import Display, prepare, run_job
 
+ALL_EVENTS = "templates_all_events.root"
 OUTPUTS = {
     "categorizer.json",
     "templates.root",
@@ -120,7 +121,7 @@ def done(tmp_path_factory, toy_folder, toy_config):
 
 class TestTheJob:
     def test_all_files_are_there_and_no_others(self, done):
-        expected = {f"K{n}/{name}" for n in (3, 5) for name in OUTPUTS}
+        expected = {f"K{n}/{name}" for n in (3, 5) for name in (*OUTPUTS, ALL_EVENTS)}
         expected |= {"summary.json", "significance.png", "significance.pdf"}
         stages = {"sample.npz", "categorizer-3.json", "categorizer-5.json", "sums.npz"}
         assert files_in(done.folder) == expected | {f"stages/{name}" for name in stages} | {"run.json"}
@@ -129,21 +130,36 @@ class TestTheJob:
         assert record["finished"]
         assert set(record["files"]) == expected
 
+    @pytest.mark.parametrize(("name", "events"), [("templates.root", "held-out"), (ALL_EVENTS, "all")])
     @pytest.mark.parametrize("n", [3, 5])
-    def test_significances_on_all_events_are_those_of_the_templates(self, done, n):
-        with uproot.open(done.folder / f"K{n}" / "templates.root") as file:
+    def test_significances_are_those_of_the_templates(self, done, n, name, events):
+        with uproot.open(done.folder / f"K{n}" / name) as file:
             yields = {process: file[f"SR/{process}"].values() for process in toys.PROCESSES}
         z, combined = by_hand(yields)
         (result,) = [r for r in read(done.folder)["results"] if r["asked_for"] == n]
-        row = row_of(result, "learned", "all")
+        row = row_of(result, "learned", events)
         assert row["significances"] == pytest.approx(z, rel=1e-9)
         assert row["combined"] == pytest.approx(combined, rel=1e-9)
         background = sum(yields[name] for name in toys.BACKGROUNDS)
         assert row["min_background"] == pytest.approx(background.min(), rel=1e-9)
         assert row["n_categories"] == result["n_categories"] == len(background)
-        assert [*result["yields"]] == [*toys.PROCESSES, "data_obs"]  # signals first, data last
-        for process, values in yields.items():
-            assert result["yields"][process] == values.tolist()
+        channel = result["channels"]["SR"]
+        assert (channel["events"], channel["observable"]) == ("held-out", None)
+        assert [*channel["yields"]] == [*toys.PROCESSES, "data_obs"]  # signals first, data last
+        for process, values in yields.items() if events == "held-out" else ():
+            assert channel["yields"][process] == values.tolist()
+
+    def test_the_difference_to_all_events_is_shown(self, done):
+        for result in read(done.folder)["results"]:
+            quoted, everything = (row_of(result, "learned", events) for events in ("held-out", "all"))
+            difference = result["difference_to_all_events"]
+            relative = everything["combined"] / quoted["combined"] - 1
+            assert difference["combined"] == pytest.approx(relative)
+            for signal, z in quoted["significances"].items():
+                expected = everything["significances"][signal] / z - 1
+                assert difference["significances"][signal] == pytest.approx(expected)
+            (note,) = (note for note in done.notes if "not trained on" in note)
+            assert f"{100 * relative:+.2g} % (K = {result['asked_for']})" in note
 
     @pytest.mark.parametrize(("events", "fold"), [("training", 0), ("held-out", 1)])
     def test_significances_on_folds_are_those_of_their_events(self, done, columns, events, fold):
@@ -196,16 +212,19 @@ class TestTheJob:
             z, _ = by_hand(argmax)
             assert row_of(result, "argmax", "all")["significances"] == pytest.approx(z, rel=1e-9)
 
-    def test_templates_are_those_of_the_events(self, done, columns, toy_folder):
+    @pytest.mark.parametrize("name", ["templates.root", ALL_EVENTS])
+    def test_templates_are_those_of_the_events(self, done, columns, toy_folder, name):
+        """The fit has the fold that was not trained on, at the full luminosity, and all collision data."""
         collisions = uproot.concatenate(f"{toy_folder}/collisions.root:Events", library="np")
         for n in (3, 5):
             categorizer = ct.Categorizer.load(done.folder / f"K{n}" / "categorizer.json")
             k = categorizer.n_categories
-            with uproot.open(done.folder / f"K{n}" / "templates.root") as file:
+            with uproot.open(done.folder / f"K{n}" / name) as file:
                 assert set(file["SR"].keys(cycle=False)) == {*toys.PROCESSES, "data_obs"}
                 for process, c in columns.items():
-                    category, weight = categorizer(c), c["weight"]
-                    histogram = file[f"SR/{process}"]
+                    held_out = assign_folds(c["event"], 2) == 1
+                    weight = c["weight"] if name == ALL_EVENTS else np.where(held_out, 2 * c["weight"], 0.0)
+                    category, histogram = categorizer(c), file[f"SR/{process}"]
                     np.testing.assert_allclose(
                         histogram.values(), np.bincount(category, weight, k), rtol=1e-9
                     )
@@ -334,7 +353,9 @@ class TestOneNumberOfCategories:
         summary = read(single.folder)
         (result,) = summary["results"]
         assert summary["limit"] is result["of_limit"] is result["one_more"] is None
-        assert (single.limit, single.one_more, single.notes) == (None, {}, ())
+        assert (single.limit, single.one_more) == (None, {})
+        assert {f.kind for f in single.findings[4]} <= {"empty bins"}
+        assert all("minor findings" in note for note in single.notes)
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -386,7 +407,7 @@ class TestNormalisation:
         templates = {}
         for name, content in contents.items():
             run(content, tmp_path / name, toy_folder)
-            with uproot.open(tmp_path / name / "templates.root") as file:
+            with uproot.open(tmp_path / name / ALL_EVENTS) as file:
                 templates[name] = {
                     p: (file[f"SR/{p}"].values(), file[f"SR/{p}"].errors()) for p in toys.PROCESSES
                 }
@@ -411,7 +432,7 @@ class TestNormalisation:
             }
         del content["datasets"]["bkg1"]
         run(content, tmp_path / "out", few_events)
-        with uproot.open(tmp_path / "out" / "templates.root") as file:
+        with uproot.open(tmp_path / "out" / ALL_EVENTS) as file:
             values, errors = file["SR/bkg1"].values(), file["SR/bkg1"].errors()
         n = [uproot.open(few_events / f"bkg1_{i}.root")["Events"].num_entries for i in (0, 1)]
         assert n[0] != n[1]
@@ -452,7 +473,7 @@ class TestMissingValues:
         )
         assert read(result.folder)["uncategorised"] == pytest.approx(result.uncategorised)
         categorizer = ct.Categorizer.load(result.folder / "categorizer.json")
-        with uproot.open(result.folder / "templates.root") as file:
+        with uproot.open(result.folder / ALL_EVENTS) as file:
             for process, name in (("sig", "sig"), ("bkg", "bkg"), ("data", "data_obs")):
                 x, weight, gone = events[process]
                 category = categorizer(x)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cortado import export, toys
 from cortado._version import __version__
 from cortado.categorizer import Categorizer
-from cortado.columnar import Collector, TemplateFiller, entry_ids
+from cortado.columnar import Binning, Collector, TemplateFiller, entry_ids
 from cortado.coordinates import Features
-from cortado.errors import ConfigError, CortadoError, InputError, OutputError, TrainingError
+from cortado.errors import ConfigError, CortadoError, FitError, InputError, OutputError, TrainingError
 from cortado.event_sample import EventSample
 from cortado.normalisation import Normalisation
 from cortado.objectives import (
@@ -27,6 +27,7 @@ from cortado.objectives import (
     ProfiledSignificance,
     Yields,
 )
+from cortado.observable import Observable
 from cortado.sample import Sample
 from cortado.templates import Templates
 
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Asimov",
     "AsimovWithUncertainty",
+    "Binning",
     "Categorizer",
     "Collector",
     "ConfigError",
     "CortadoError",
     "EventSample",
     "Features",
+    "FitError",
     "FitResult",
     "GaussianMixture",
     "InputError",
@@ -54,6 +57,7 @@ __all__ = [
     "MinEvents",
     "Model",
     "Normalisation",
+    "Observable",
     "OutputError",
     "Precision",
     "ProfiledSignificance",

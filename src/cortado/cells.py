@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 NOMINAL = "nominal"
+DEFAULT_CHANNEL = "SR"
 # Sums of w, w² and |w|; further columns of `Cells.sums` are sums of |w|·u, one a coordinate.
 SUMW, SUMW2, SUMABSW, MOMENTS = 0, 1, 2, 3
 
@@ -32,7 +33,7 @@ class Source(NamedTuple):
     """
 
     dataset: str
-    channel: str = "SR"
+    channel: str = DEFAULT_CHANNEL
     variation: str = NOMINAL
     fold: int = 0
 
@@ -171,3 +172,15 @@ def _summed(
     new = np.stack([np.bincount(index, weights=c, minlength=len(unique)) for c in (*sums.T, count)], axis=1)
     table = new[:, :-1].astype(np.float64)
     return Cells(sources, unique[:, 0].copy(), unique[:, 1:].copy(), table, new[:, -1].astype(np.int64))
+
+
+def only_channel(cells: Cells, channel: str | None = None) -> str:
+    """The channel that is meant: ``channel``, or else the only one, or "SR" among several.
+
+    Raises ``InputError`` if it has no events.
+    """
+    there = sorted({s.channel for s in cells.sources})
+    chosen = channel or (there[0] if len(there) == 1 else DEFAULT_CHANNEL)
+    if chosen not in there:
+        raise InputError(f"no events of channel {chosen!r}; there are {there}")
+    return chosen

@@ -1,6 +1,6 @@
 """The command line.
 
-Exit status: 0 done, 1 a defect of cortado, 2 configuration or usage, 3 input, 4 output, 5 training,
+Exit status: 0 done, 1 a defect of cortado, 2 configuration or usage, 3 input, 4 output, 5 training, 6 fit,
 130 interrupted.
 """
 
@@ -116,6 +116,28 @@ def export_categorizer(
         _export(categorizer, output, form, force)
 
 
+@app.command("fit")
+def fit_workspaces(
+    workspace: Annotated[Path, typer.Argument(help="A workspace of pyhf (JSON), or the results of a job.")],
+    output: Out,
+    strength: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strength", help="A normfactor that is the strength of a signal; by default all of them are."
+        ),
+    ] = None,
+    observed: Annotated[
+        bool,
+        typer.Option("--observed", help="Fit the observations: strengths, pulls and rankings are unblinded."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files in the output folder.")] = False,
+    show_traceback: Details = False,
+) -> None:
+    """Say what a fit will find: significances, strengths, limits, pulls and a ranking."""
+    with _errors_in_one_line(show_traceback):
+        _fit(workspace, output, strength or [], observed, force)
+
+
 def main() -> None:
     """Entry point of the ``cortado`` command."""
     app()
@@ -132,6 +154,23 @@ def _export(path: Path, output: Path, form: str, force: bool) -> None:
         raise OutputError(f"{output} exists; choose another file, or use --force")
     writers[form](Categorizer.load(path), output)
     Console().print(f"Written: {escape(str(output))}", soft_wrap=True)
+
+
+def _fit(source: Path, output: Path, strengths: list[str], observed: bool, force: bool) -> None:
+    from cortado.inference import expected_results, load_workspace
+    from cortado.inference.expected import findings_table
+    from cortado.inference.files import claim, find_workspaces, write_findings
+    from cortado.inference.likelihood import require_extra
+
+    require_extra()
+    claim(output, force)
+    console = Console()
+    workspaces = {place: load_workspace(path) for place, path in find_workspaces(source).items()}
+    results = {p: expected_results(w, strengths, observed=observed) for p, w in workspaces.items()}
+    for place, findings in results.items():
+        write_findings(output / place, findings, workspaces[place])
+        console.print(findings_table(findings, f"Fit of {source / place}"))
+    console.print(f"Results are in {escape(str(output))}", soft_wrap=True)
 
 
 def _prepare_demo(output: Path, seed: int, force: bool) -> None:

@@ -10,8 +10,12 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cortado.cells import DEFAULT_CHANNEL
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
+from cortado.export.fit_input import Flow, Layout
+from cortado.export.fit_model import FitOptions
+from cortado.export.rates import log_normals
 from cortado.objectives import (
     Asimov,
     AsimovWithUncertainty,
@@ -25,11 +29,13 @@ from cortado.objectives import (
     ProfiledSignificance,
     Significance,
 )
+from cortado.observable import Observable
 from cortado.sample import DEFAULT_MAX_CELLS
 from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
 _CELLS_ARE_COARSE = 4  # coordinates, from which on as many cells as events are needed to tell them apart
+LEARNED, SINGLE_BIN = "learned", "single_bin"
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -60,6 +66,7 @@ class DatasetConfig(_Section):
         default=None, description="cross section, in the inverse unit of the luminosity"
     )
     sum_of_weights: Positive | MetadataBranch | None = None
+    era: str | None = None
     tree: str | None = None
 
     @model_validator(mode="after")
@@ -94,6 +101,25 @@ class ProcessorConfig(_Section):
 
     class_: str = Field(default="cortado.columnar:FlatNtuple", alias="class", pattern=r"^.+:\w+$")
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ChannelConfig(_Section):
+    """What the events of a channel are put into: categories, and bins of an observable inside each."""
+
+    categorizer: str = LEARNED
+    observable: Observable | None = None
+
+    @field_validator("categorizer")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in (LEARNED, SINGLE_BIN) and not value.endswith(".json"):
+            raise ValueError(f"must be {LEARNED}, {SINGLE_BIN} or the path of a categorizer, …json")
+        return value
+
+    @property
+    def path(self) -> str | None:
+        """The file of the categorizer, where it comes from one."""
+        return None if self.categorizer in (LEARNED, SINGLE_BIN) else self.categorizer
 
 
 class Constraints(_Section):
@@ -155,17 +181,44 @@ class FitConfig(_Section):
         return tuple(f for f in range(self.folds) if f not in self.held_out_folds)
 
 
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Factor | tuple[Factor, Factor]
+
+
+class FitModelConfig(_Section):
+    """What becomes of templates in the workspace and the datacard."""
+
+    layout: Layout = "bins"
+    rate_uncertainties: dict[Name, Rate | dict[Name, Rate]] = Field(default_factory=dict)
+    groups: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    fill: Positive | None = None
+    flow: Flow = "refuse"
+
+    @property
+    def options(self) -> FitOptions:
+        """The options of both exports."""
+        return {
+            "layout": self.layout,
+            "rate_uncertainties": self.rate_uncertainties,
+            "fill": self.fill,
+            "flow": self.flow,
+        }
+
+
 class Config(_Section):
     """The whole job. See the documentation for every key."""
 
     tree: str = "Events"
     schema_: Literal["flat", "nanoaod"] = Field(default="flat", alias="schema")
     luminosity: Positive | None = None
+    eras: dict[str, Positive] = Field(default_factory=dict)
     processor: ProcessorConfig = ProcessorConfig()
     datasets: dict[str, DatasetConfig] = Field(min_length=1)
     features: tuple[FeatureConfig, ...] = Field(min_length=1)
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
     signals: tuple[Name, ...] = Field(min_length=1)
+    channels: dict[Name, ChannelConfig] = Field(default_factory=lambda: {DEFAULT_CHANNEL: ChannelConfig()})
+    merge: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
     output: str | None = Field(default=None, description="folder for the results, from that of this file on")
     maximise: Literal[
         "significance", "significance_with_uncertainty", "profiled_significance", "precision"
@@ -178,6 +231,7 @@ class Config(_Section):
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
     constraints: Constraints = Constraints()
     fit: FitConfig = FitConfig()
+    fit_model: FitModelConfig = FitModelConfig()
 
     @field_validator("categories", mode="before")
     @classmethod
@@ -225,17 +279,53 @@ class Config(_Section):
                 "fit.train_on must be cells or auto with nuisances: events are kept without variations"
             )
         try:
+            log_normals(self.fit_model.rate_uncertainties, self.fitted_processes)
             _ = self.objective
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        scaled = [name for name, d in self.datasets.items() if d.xsec is not None]
-        if scaled and self.luminosity is None:
-            raise ValueError(f"datasets {scaled} have a cross section, so luminosity must be given")
         try:
             _ = self.discriminant
         except InputError as error:
             raise ValueError(str(error)) from error
         return self
+
+    @model_validator(mode="after")
+    def _luminosities_are_given(self) -> Config:
+        for name, dataset in self.datasets.items():
+            if dataset.era is not None and dataset.era not in self.eras:
+                raise ValueError(
+                    f"datasets.{name}.era must be one of the eras {sorted(self.eras)}, got {dataset.era!r}"
+                )
+        scaled = [name for name, d in self.datasets.items() if d.xsec is not None and d.era is None]
+        if scaled and self.luminosity is None:
+            raise ValueError(
+                f"datasets {scaled} have a cross section, so luminosity must be given, or an era of theirs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _channels_are_usable(self) -> Config:
+        if not any(c.categorizer == LEARNED for c in self.channels.values()):
+            raise ValueError(
+                f"channels need one with the categorizer {LEARNED}, got "
+                f"{ {name: c.categorizer for name, c in self.channels.items()} }"
+            )
+        parts = [name for names in self.merge.values() for name in names]
+        backgrounds = [name for name in self.processes if name not in self.signals]
+        if unknown := [name for name in parts if name not in backgrounds]:
+            raise ValueError(f"merge names {unknown}, which are not among the backgrounds {backgrounds}")
+        if len(set(parts)) < len(parts) or not all(self.merge.values()):
+            raise ValueError(
+                f"merge must name a process at most once, and some for each new one, got {parts}"
+            )
+        if taken := [n for n, old in self.merge.items() if n in {*self.processes, DATA} - set(old)]:
+            raise ValueError(f"merge gives the names {taken}, which other processes have")
+        return self
+
+    @property
+    def training_channel(self) -> str:
+        """The channel that categories are learned from: the first one with learned categories."""
+        return next(name for name, c in self.channels.items() if c.categorizer == LEARNED)
 
     @property
     def discriminant(self) -> Features:
@@ -255,6 +345,12 @@ class Config(_Section):
         """Simulated processes, signals first, then in the order of the datasets."""
         named = dict.fromkeys(d.process for d in self.datasets.values() if d.process)
         return tuple(sorted(named, key=lambda p: p not in self.signals))
+
+    @property
+    def fitted_processes(self) -> tuple[str, ...]:
+        """Simulated processes in templates and fit inputs, of which some may be merged."""
+        new_name = {name: new for new, names in self.merge.items() for name in names}
+        return tuple(dict.fromkeys(new_name.get(name, name) for name in self.processes))
 
     @property
     def has_data(self) -> bool:

@@ -44,6 +44,12 @@ class TrainingError(CortadoError, RuntimeError):
     exit_status = 5
 
 
+class FitError(CortadoError, RuntimeError):
+    """A fit of a statistical model did not converge."""
+
+    exit_status = 6
+
+
 def sentences(error: ValidationError) -> list[str]:
     """What pydantic found, one sentence a mistake: the field, the rule and the value."""
     return [_sentence(mistake) for mistake in error.errors(include_url=False)]

@@ -52,14 +52,7 @@ class GivenEvents:
         Raises ``InputError`` if a feature is absent, has not one value an event, or a weight is not finite.
         """
         columns = _columns(features, values)
-        w = _flat("weight", weight)
-        if w.shape != columns[0].shape:
-            raise InputError(f"weight must have one value an event, {len(columns[0])}, got shape {w.shape}")
-        if not np.isfinite(w).all():
-            raise InputError(
-                f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not"
-            )
-        return cls(features, columns, w)
+        return cls(features, columns, checked_weight(weight, len(columns[0])))
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -78,6 +71,33 @@ class GivenEvents:
 def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents:
     """All events of one fill, cleaned; errors as of :meth:`GivenEvents.of`."""
     return GivenEvents.of(features, values, weight).clean()
+
+
+def checked_weight(weight: npt.ArrayLike, n_events: int | None = None) -> npt.NDArray[Any]:
+    """Weights (n,); ``InputError`` if they are not finite, or not one for each of ``n_events``."""
+    w = _flat("weight", weight)
+    if n_events is not None and w.shape != (n_events,):
+        raise InputError(f"weight must have one value an event, {n_events}, got shape {w.shape}")
+    if not np.isfinite(w).all():
+        raise InputError(
+            f"weight must be finite, got {np.count_nonzero(~np.isfinite(w))} values that are not"
+        )
+    return w
+
+
+def named_column(what: str, name: str, values: Any, n_events: int) -> Floats:
+    """A column (n,) float64 of what holds features by name; ``what`` it is stands in the ``InputError``.
+
+    An absent value (None) becomes NaN.
+    """
+    names = _field_names(values) if by_name(values) else None
+    if names is None or name not in names:
+        there = f"there are {sorted(names)}" if names is not None else "an array has no names"
+        raise InputError(f"{what} {name!r} is not there; {there}")
+    column = _flat(f"{what} {name!r}", values[name])
+    if column.shape != (n_events,):
+        raise InputError(f"{what} {name!r} must have one value an event, {n_events}, got {len(column)}")
+    return column.astype(np.float64)
 
 
 def missing_events(features: Features, x: Floats) -> Bools:
@@ -101,9 +121,9 @@ def refuse_invalid(invalid: Mapping[tuple[str, str], int]) -> None:
     if invalid:
         listing = ", ".join(f"{n} of {f!r} in {d!r}" for (d, f), n in sorted(invalid.items()))
         raise InputError(
-            "feature values that are not finite numbers, or scores outside of [0, 1], and not declared "
-            f"missing: {listing}; declare the value that means 'missing', or drop such events in the "
-            "processor"
+            "values of features or observables that are not finite numbers, or scores outside of [0, 1], and "
+            f"not declared missing: {listing}; declare the value that means 'missing', or drop such events "
+            "in the processor"
         )
 
 
@@ -125,7 +145,7 @@ def _table(columns: Sequence[npt.NDArray[Any]]) -> Floats:
 
 
 def _columns(features: Features, values: Any) -> tuple[npt.NDArray[Any], ...]:
-    if not _by_name(values):
+    if not by_name(values):
         x = _numbers("features", values)
         if x.ndim != 2 or x.shape[1] != len(features.names):
             raise InputError(
@@ -152,7 +172,7 @@ def inside_lists(
     the lists, which the result then has, too. An absent list stays absent. Raises ``InputError`` for lists of
     different lengths.
     """
-    if not _by_name(values):
+    if not by_name(values):
         return function(values)
     there = _field_names(values)
     columns = [values[name] for name in features.names if name in there]
@@ -177,7 +197,7 @@ def _innermost(function: Callable[[list[Any]], npt.NDArray[Any]], columns: list[
     return result if present.all() else result[ak.mask(np.cumsum(present) - 1, present)]
 
 
-def _by_name(values: Any) -> bool:
+def by_name(values: Any) -> bool:
     """Whether features are held by name, not in their order."""
     if isinstance(values, np.ndarray):
         return values.dtype.names is not None

@@ -60,7 +60,9 @@ def write_figures(
             "stack": stack_figure(templates, signals),
             "category_map": map_figure(categorizer, ranges, fixed),
         }
-        return [path for name, figure in figures.items() for path in _write(figure, Path(folder) / name)]
+        return [
+            path for name, figure in figures.items() for path in write_figure(figure, Path(folder) / name)
+        ]
 
 
 def write_curve(folder: str | Path, rows: Sequence[SchemeRow], limit: Limit | None = None) -> list[Path]:
@@ -71,7 +73,7 @@ def write_curve(folder: str | Path, rows: Sequence[SchemeRow], limit: Limit | No
     with figure_style():
         figure = _figure(10, 7.5)
         significance_curve(rows, limit, ax=figure.add_subplot())
-        return _write(figure, Path(folder) / "significance")
+        return write_figure(figure, Path(folder) / "significance")
 
 
 def stack_figure(templates: Templates, signals: Sequence[str]) -> Figure:
@@ -103,7 +105,8 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _write(figure: Figure, stem: Path) -> list[Path]:
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as ``<stem>.png`` and ``<stem>.pdf``, each whole or not at all; the paths."""
     paths = []
     for kind, metadata in _METADATA.items():
         path = stem.with_name(f"{stem.name}.{kind}")

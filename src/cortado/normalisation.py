@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cortado.cells import Cells
 from cortado.errors import ConfigError
+from cortado.variations import completed
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,15 @@ class Normalisation:
                 )
 
     def apply(self, cells: Cells) -> Cells:
-        """Datasets scaled and merged into processes; raises ``ConfigError`` for an unknown dataset."""
+        """Datasets scaled and merged into processes; raises ``ConfigError`` for an unknown dataset.
+
+        Variations that some datasets of a process have are made for the others
+        (:func:`cortado.variations.completed`).
+        """
         if unknown := sorted({s.dataset for s in cells.sources} - set(self.process)):
             raise ConfigError(f"datasets {unknown} have no process; known are {sorted(self.process)}")
-        return cells.relabel(lambda s: s._replace(dataset=self.process[s.dataset]), self.factor)
+        whole = completed(cells, self.process)
+        return whole.relabel(lambda s: s._replace(dataset=self.process[s.dataset]), self.factor)
 
     def of(self, dataset: str) -> tuple[str, float]:
         """Process and factor of a dataset; raises ``ConfigError`` for an unknown one."""

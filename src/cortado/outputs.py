@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortado import export
+from cortado import export, notes
 from cortado._version import __version__
 from cortado.categorizer import Categorizer
-from cortado.cells import NOMINAL
+from cortado.channels import ALL, HELD_OUT, SCHEMES, Channels, for_a_fit, scheme_name
+from cortado.checks import Finding, check_templates
 from cortado.columnar import CategorySums
-from cortado.config import Config
+from cortado.config import LEARNED, Config
 from cortado.files import write_text
 from cortado.objectives import Yields, overtraining
-from cortado.report import SchemeRow, evaluate, limit_in_words, reach_in_words
+from cortado.report import SchemeRow, evaluate
 from cortado.sample import Sample
-from cortado.templates import DATA, Templates
+from cortado.templates import Templates
 
 if TYPE_CHECKING:
     from cortado.exact import Limit, Split
 
-LEARNED, EQUIDISTANT, ARGMAX = "learned", "equidistant", "argmax"
 _FILES = (
     "categorizer.json",
     "templates.root",
@@ -34,25 +34,21 @@ _FILES = (
     "datacard.root",
     *(f"{figure}.{kind}" for figure in ("stack", "category_map") for kind in ("png", "pdf")),
 )
+_ALL_EVENTS = "templates_all_events.root"  # where the fit gets some of them
 _SUMMARY = "summary.json"
-_NOTED_DIFFERENCE = 1e-3  # between objectives on cells and on events
 _CURVE = ("significance.png", "significance.pdf")  # where there are several numbers of categories
 _MAP_TAIL = 0.005  # of each process, on either side, lies outside of the map
-
-
-def scheme_name(scheme: str, n_categories: int) -> str:
-    """The name of the sums of a scheme: learned, equidistant or argmax, for so many categories."""
-    return f"{scheme}-{n_categories}"
 
 
 @dataclass(frozen=True, eq=False)
 class JobResult:
     """What a finished job found: rows of significances per number of categories, and where its files are.
 
-    ``uncategorised`` is the yield of each process that has no category, ``n_learned`` how many categories
-    there are for each number asked for, ``notes`` what else the user should know. ``limit`` is what
-    infinitely many categories would give, and ``one_more`` what another would add to each number of them;
-    these are None and empty for a sample of a single fold.
+    ``uncategorised`` is the yield of each process that has no category in the channel of the training,
+    ``n_learned`` how many categories there are for each number asked for, ``findings`` what a fit may stumble
+    over, ``notes`` what else the user should know, findings included. ``limit`` is what infinitely many
+    categories would give, and ``one_more`` what another would add to each number of them; these are None and
+    empty for a sample of a single fold.
     """
 
     folder: Path
@@ -62,127 +58,103 @@ class JobResult:
     notes: tuple[str, ...] = ()
     limit: Limit | None = None
     one_more: Mapping[int, Split] = field(default_factory=dict)
+    findings: Mapping[int, list[Finding]] = field(default_factory=dict)
 
 
 def planned_files(config: Config) -> list[str]:
     """The files that a job writes into its folder; with several K, those of each in a folder of its own."""
-    files = [str(_place(config, Path(), n) / name) for n in config.categories for name in _FILES]
+    each = [*_FILES, *([_ALL_EVENTS] if config.fit.held_out_folds else [])]
+    files = [str(_place(config, Path(), n) / name) for n in config.categories for name in each]
     return [*files, _SUMMARY, *(_CURVE if len(config.categories) > 1 else ())]
 
 
 def write_outputs(
-    config: Config, folder: Path, learned: Mapping[int, Categorizer], sums: CategorySums, sample: Sample
+    channels: Channels, folder: Path, learned: Mapping[int, Categorizer], sums: CategorySums, sample: Sample
 ) -> JobResult:
     """Write categorizers, templates, figures, summary and fit inputs: the files of :func:`planned_files`.
 
-    ``learned`` maps the K asked for to its categorizer; ``sums`` are normalised and hold, for each K, the
-    schemes by :func:`scheme_name`. Templates that make no fit are refused last, when all else is written.
+    ``learned`` maps the K asked for to its categorizer; ``sums`` are normalised and hold the binnings of
+    ``channels``. Templates that make no fit are refused last, when all else is written.
     """
     from cortado.exact import best_split, limit_or_none  # scipy only where it is needed
     from cortado.figures import write_curve, write_figures  # matplotlib only where pictures are drawn
 
+    config = channels.config
     ranges = sample.points().ranges(_MAP_TAIL)
-    order = [*config.processes, *([DATA] if config.has_data else [])]
-    all_events = {n: sums.templates(scheme_name(LEARNED, n), processes=order) for n in learned}
+    fits = {n: channels.templates(sums, n, c) for n, c in learned.items()}
+    everything = {n: channels.templates(sums, n, c, all_events=True) for n, c in learned.items()}
     rows = {n: _scheme_rows(config, sums, n) for n in learned}
-    for n, templates in all_events.items():
+    for n, categorizer in learned.items():
         place = _place(config, folder, n)
-        learned[n].save(place / "categorizer.json")
-        export.root(templates, place / "templates.root")
-        write_figures(place, templates, config.signals, learned[n], ranges)
-    some = next(iter(all_events.values()))
+        categorizer.save(place / "categorizer.json")
+        export.root(fits[n], place / "templates.root")
+        if config.fit.held_out_folds:
+            export.root(everything[n], place / _ALL_EVENTS)
+        shown = _of_training(config, fits[n]).without_observable
+        write_figures(place, shown, config.signals, categorizer, ranges)
+    some = _of_training(config, next(iter(everything.values())))
     uncategorised = dict(zip(some.processes, some.uncategorised[:, 0].tolist(), strict=True))
     compared = _compared(config, learned, sample, sums)
+    findings = {n: check_templates(of_fit, config.signals) for n, of_fit in fits.items()}
     limit = limit_or_none(sample, config.objective)
     one_more = {n: best_split(sample, config.objective, c.rule) for n, c in learned.items() if limit}
     if len(learned) > 1:
-        write_curve(folder, [row for n in learned for row in _learned(rows[n])], limit)
+        write_curve(folder, [row for n in learned for row in _on_folds(rows[n])], limit)
     results = [
-        _result(n, learned[n], rows[n], templates, compared[n]) | _reached(rows[n], limit, one_more.get(n))
-        for n, templates in all_events.items()
+        _result(n, categorizer, rows[n], compared[n])
+        | _reached(rows[n], limit, one_more.get(n))
+        | {"difference_to_all_events": notes.difference_to_all(rows[n])}
+        | {"channels": {t.channel: _channel(t) for t in fits[n]}}
+        | {"findings": [found.as_dict() for found in findings[n]]}
+        for n, categorizer in learned.items()
     ]
     summary = _summary(config, results, uncategorised) | {"limit": limit and limit.as_dict()}
     write_text(folder / _SUMMARY, json.dumps(summary, indent=1) + "\n")
-    for n, templates in all_events.items():
-        place = _place(config, folder, n)
-        export.pyhf(templates.nominal, signals=config.signals, path=place / "workspace.json")
-        export.combine(templates.nominal, signals=config.signals, path=place / "datacard.txt")
-    n_learned = {n: c.n_categories for n, c in learned.items()}
-    notes = (
-        *_limit_notes(rows, limit, one_more),
-        *_notes(some),
+    for n, of_fit in fits.items():
+        _write_fit_inputs(config, _place(config, folder, n), for_a_fit(of_fit))
+    told = (
+        *notes.of_the_limit({n: _on_folds(r)[-1] for n, r in rows.items()}, limit, one_more),
+        *notes.of_the_events(rows),
+        *notes.of_the_data(next(iter(fits.values()))),
         *_overtraining_notes(config, sums),
-        *_compression_notes(config, sample, compared),
+        *notes.of_the_cells(config, sample, compared),
+        *notes.of_findings(findings),
     )
-    return JobResult(folder, rows, uncategorised, n_learned, notes, limit, one_more)
+    n_learned = {n: c.n_categories for n, c in learned.items()}
+    return JobResult(folder, rows, uncategorised, n_learned, told, limit, one_more, findings)
 
 
-@dataclass(frozen=True)
-class _Compared:
-    """The objective of hard categories on the training folds, on cells at their centroids and on events."""
+def _write_fit_inputs(config: Config, place: Path, channels: Sequence[Templates]) -> None:
+    chosen, signals, card = config.fit_model, config.signals, place / "datacard.txt"
+    export.pyhf(channels, signals=signals, path=place / "workspace.json", **chosen.options)
+    export.combine(channels, signals=signals, path=card, groups=chosen.groups, **chosen.options)
 
-    on_cells: float
-    on_events: float
 
-    @property
-    def difference(self) -> float:
-        """Relative to that on events."""
-        return self.on_cells / self.on_events - 1 if self.on_events else 0.0
+def _of_training(config: Config, channels: Sequence[Templates]) -> Templates:
+    """The templates of the channel that was learned from."""
+    return next(t for t in channels if t.channel == config.training_channel)
 
 
 def _compared(
     config: Config, learned: Mapping[int, Categorizer], sample: Sample, sums: CategorySums
-) -> dict[int, _Compared]:
+) -> dict[int, notes.Compared]:
     folds, value = config.fit.training_folds, config.objective.value
     points = sample.points(folds)
-    compared = {}
+    compared, whole = {}, sums.with_flow("fold")  # as the sample has events beyond the edges, too
     for n, categorizer in learned.items():
         on_cells = points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
-        on_events = sums.templates(scheme_name(LEARNED, n), folds=folds, events="training").yields()
-        compared[n] = _Compared(value(on_cells), value(on_events))
+        on_events = whole.templates(scheme_name(LEARNED, n), folds=folds).without_observable.yields()
+        compared[n] = notes.Compared(value(on_cells), value(on_events))
     return compared
-
-
-def _compression_notes(config: Config, sample: Sample, compared: Mapping[int, _Compared]) -> Iterator[str]:
-    """What the user should know where cells say something else than the events in them."""
-    if config.trains_on_events:
-        advice = "the training went on with the events"
-    elif sample.doublings:
-        advice = (
-            "training on events (fit.train_on), or more cells (fit.sample_cells), would take it into account"
-        )
-    else:
-        advice = "training on events (fit.train_on), or smaller cells, would take it into account"
-    for n, c in compared.items():
-        if abs(c.difference) > _NOTED_DIFFERENCE:
-            yield (
-                f"K = {n}: on the training events the objective is {c.on_cells:.4f} as their cells say, and "
-                f"{c.on_events:.4f} event by event ({100 * c.difference:+.2g} %); {advice}."
-            )
 
 
 def _place(config: Config, folder: Path, n: int) -> Path:
     return folder if len(config.categories) == 1 else folder / f"K{n}"
 
 
-def _notes(templates: Templates) -> tuple[str, ...]:
-    if not (varied := [v for v in templates.variations if v != NOMINAL]):
-        return ()
-    return (f"The fit inputs hold the nominal templates alone; templates.root has {', '.join(varied)}, too.",)
-
-
-def _learned(rows: Sequence[SchemeRow]) -> list[SchemeRow]:
+def _on_folds(rows: Sequence[SchemeRow]) -> list[SchemeRow]:
     """What was learned: the row on training events and the other one on held-out events, if there are any."""
-    return [row for row in rows if row.scheme == LEARNED and row.events in ("training", "held-out")]
-
-
-def _limit_notes(
-    rows: Mapping[int, Sequence[SchemeRow]], limit: Limit | None, one_more: Mapping[int, Split]
-) -> Iterator[str]:
-    if limit is not None:
-        yield limit_in_words(limit)
-        for n, split in one_more.items():
-            yield reach_in_words(_learned(rows[n])[-1], limit, split)
+    return [row for row in rows if row.scheme == LEARNED and row.events in ("training", HELD_OUT)]
 
 
 def _reached(rows: Sequence[SchemeRow], limit: Limit | None, one_more: Split | None) -> dict[str, Any]:
@@ -199,43 +171,50 @@ def _reached(rows: Sequence[SchemeRow], limit: Limit | None, one_more: Split | N
     }
 
 
-def _overtraining_notes(config: Config, sums: CategorySums) -> Iterator[str]:
+def _overtraining_notes(config: Config, sums: CategorySums) -> list[str]:
     fit, objective = config.fit, config.objective
     if not fit.held_out_folds:
-        return
+        return []
+    told = []
     for n in config.categories:
         training, held_out = (
-            _yields(config, sums.templates(scheme_name(LEARNED, n), folds=folds, events=events))
-            for events, folds in (("training", fit.training_folds), ("held-out", fit.held_out_folds))
+            _yields(config, sums.templates(scheme_name(LEARNED, n), folds=folds))
+            for folds in (fit.training_folds, fit.held_out_folds)
         )
         compared = overtraining(objective.value, training, held_out, seed=fit.seed)
         if compared.is_significant:
-            yield f"K = {n}: {compared.in_words}."
+            told.append(f"K = {n}: {compared.in_words}.")
+    return told
 
 
 def _scheme_rows(config: Config, sums: CategorySums, n: int) -> list[SchemeRow]:
+    """The significance of each scheme on training, held-out and all events; in bins, too, if learned."""
     fit = config.fit
     selections: list[tuple[str, tuple[int, ...] | None]] = [("training", fit.training_folds)]
     if fit.held_out_folds:
-        selections.append(("held-out", fit.held_out_folds))
-    selections.append(("all", None))
+        selections.append((HELD_OUT, fit.held_out_folds))
+    selections.append((ALL, None))
     rows = []
-    for scheme in (LEARNED, EQUIDISTANT, ARGMAX):
-        name = scheme_name(scheme, n)
-        if name in sums.cells:
-            for events, folds in selections:
-                templates = sums.templates(name, folds=folds, events=events)
-                rows.append(evaluate(scheme, events, _yields(config, templates), config.objective))
+    for scheme in SCHEMES:
+        if (name := scheme_name(scheme, n)) in sums.cells:
+            of_scheme = [(e, sums.templates(name, folds=folds, events=e)) for e, folds in selections]
+            rows += [evaluate(scheme, e, _yields(config, t), config.objective) for e, t in of_scheme]
+            if scheme == LEARNED and (observable := of_scheme[0][1].observable) is not None:
+                binned = f"{LEARNED}, {observable.name}"
+                rows += [
+                    evaluate(binned, e, t.yields(nuisances=config.nuisances), config.objective)
+                    for e, t in of_scheme
+                ]
     return rows
 
 
 def _yields(config: Config, templates: Templates) -> Yields:
-    """What the objective is a function of."""
-    return templates.yields(nuisances=config.nuisances)
+    """What the objective is a function of: the categories as a whole."""
+    return templates.without_observable.yields(nuisances=config.nuisances)
 
 
 def _result(
-    n: int, categorizer: Categorizer, rows: Sequence[SchemeRow], templates: Templates, compared: _Compared
+    n: int, categorizer: Categorizer, rows: Sequence[SchemeRow], compared: notes.Compared
 ) -> dict[str, Any]:
     return {
         "asked_for": n,
@@ -244,6 +223,15 @@ def _result(
         "significances": [row.as_dict() for row in rows],
         "objective_on_cells": compared.on_cells,
         "objective_on_events": compared.on_events,
+    }
+
+
+def _channel(templates: Templates) -> dict[str, Any]:
+    """What the fit gets of a channel."""
+    observable = templates.observable
+    return {
+        "events": templates.events,
+        "observable": observable and {"name": observable.name, "edges": observable.edges.tolist()},
         "yields": {process: templates.values(process).tolist() for process in templates.processes},
     }
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cortado.archive import read_archive, write_archive
 from cortado.blocks import blocks
-from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source
+from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source, only_channel
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError
 from cortado.events import GivenEvents, missing_events, refuse_invalid
@@ -265,25 +265,24 @@ class Sample:
         self,
         folds: Collection[int] | None = None,
         *,
-        channel: str = "SR",
+        channel: str | None = None,
         variation: str = NOMINAL,
         nuisances: Sequence[str] = (),
     ) -> Points:
         """The cells of some folds (all by default), scaled to the full luminosity by n_folds / len(folds).
 
         With ``nuisances``, the points hold their up and down variations as well (:mod:`cortado.variations`),
-        and there are points where only these have events.
+        and there are points where only these have events. ``channel`` is by default the only one, or "SR".
 
         Raises ``ConfigError`` for unknown folds, ``InputError`` for a channel, variation or nuisance
         parameter without events, or if a feature was not finite.
         """
         refuse_invalid(self.invalid)
         chosen = chosen_folds(folds, self.n_folds)
-        if (channel, variation) not in (
-            known := sorted({(s.channel, s.variation) for s in self.cells.sources})
-        ):
-            raise InputError(f"no events of channel {channel!r}, variation {variation!r}; there are {known}")
+        channel = only_channel(self.cells, channel)
         here = self.cells.select(lambda s: s.channel == channel)
+        if variation not in (known := sorted({s.variation for s in here.sources})):
+            raise InputError(f"no events of channel {channel!r}, variation {variation!r}; there are {known}")
         sides = [sides_of(nuisance, {s.variation for s in here.sources}) for nuisance in nuisances]
         names = [variation, *(name for pair in sides for name in pair)]
         parts = [_of_variation(here, name, chosen) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from coffea.processor.executor import ExecutorBase
 from cortado._version import __version__
 from cortado.categorizer import Categorizer, argmax_projections, equidistant
 from cortado.categorizer.baselines import even_factors
+from cortado.channels import ARGMAX, EQUIDISTANT, Channels
 from cortado.columnar import (
     CategorySums,
     Collected,
@@ -30,13 +32,13 @@ from cortado.columnar import (
 from cortado.columnar.datasets import DEFAULT_CHUNK_SIZE, resolve_files
 from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import Probe, set_widths
-from cortado.config import Config, MetadataBranch
+from cortado.config import LEARNED, Config, MetadataBranch
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError, TrainingError
 from cortado.event_sample import EventSample
 from cortado.jobfolder import JobFolder
 from cortado.normalisation import Normalisation
-from cortado.outputs import ARGMAX, EQUIDISTANT, LEARNED, JobResult, planned_files, scheme_name, write_outputs
+from cortado.outputs import JobResult, planned_files, write_outputs
 from cortado.sample import Sample
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Job:
     """A configuration bound to its files: what the stages work from."""
 
     config: Config
+    channels: Channels
     datasets: tuple[Dataset, ...]
     processor_class: type
     description: dict[str, Any]
@@ -114,18 +117,24 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
                 process=d.process,
                 xsec=d.xsec,
                 is_data=d.is_data,
+                era=d.era,
             )
         )
     _refuse_double_counting(datasets)
     processor_class, source = load_processor(config.processor.class_, config_folder)
+    paths = {name: config_folder / c.path for name, c in config.channels.items() if c.path}
+    channels = Channels(config, {name: Categorizer.load(path) for name, path in paths.items()})
     description: dict[str, Any] = {
         "cortado": __version__,
         "config": config.model_dump(mode="json", by_alias=True, exclude={"output"}),
         "processor": source,
         "files": {d.name: [_identify(d.name, path) for path in d.files] for d in datasets},
+        "categorizers": {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in paths.items()},
     }
-    job = Job(config, tuple(datasets), processor_class, description)
-    job.processor(Probe(config.discriminant))  # whether it takes the options, before anything is written
+    job = Job(config, channels, tuple(datasets), processor_class, description)
+    job.processor(
+        Probe(config.discriminant, channels.columns)
+    )  # whether it takes the options, before anything is written
     return job
 
 
@@ -147,13 +156,13 @@ def run_job(
     claimed = JobFolder.claim(folder, job.description, planned, force=force)
     stages = _Stages(job, claimed, executor, chunk_size, display)
     inventory = stages.inspect()
-    normalisation = inventory.normalisation(job.config.luminosity)
+    normalisation = inventory.normalisation(job.config.luminosity, job.config.eras)
     sample = stages.collect(inventory, normalisation)
     events = stages.events(normalisation)
     learned = {n: stages.fit(n, sample, events) for n in job.config.categories}
     sums = stages.fill(inventory, sample, learned).normalise(normalisation)
     display.stage("Output")
-    result = write_outputs(job.config, folder, learned, sums, sample)
+    result = write_outputs(job.channels, folder, learned, sums, sample)
     claimed.finish(job.description, planned)
     return result
 
@@ -170,21 +179,29 @@ class _Stages:
 
     def inspect(self) -> Inventory:
         self.display.stage("Input files")
-        features = self.job.config.discriminant
-        return take_inventory(self.job.datasets, self.executor, self.job.processor(Probe(features)))
+        probe = Probe(self.job.config.discriminant, self.job.channels.columns)
+        return take_inventory(self.job.datasets, self.executor, self.job.processor(probe))
 
     def collect(self, inventory: Inventory, normalisation: Normalisation) -> Sample:
-        """Pass 1: the normalised sample of all simulated datasets."""
+        """Pass 1: the normalised sample of all simulated datasets, in the channel to learn from."""
         path = self.folder.stage_file("sample.npz")
         if path.exists():
             self.display.skipped("Pass 1")
             return Sample.load(path)
         self.display.stage("Pass 1: collecting the sample")
         job = self.job
+        channel = job.config.training_channel
         features = set_widths(
-            job.config.discriminant, job.processor, inventory, self.executor, inventory.simulated, job.schema
+            job.config.discriminant,
+            job.processor,
+            inventory,
+            self.executor,
+            inventory.simulated,
+            job.schema,
+            channel,
         )
-        collector = Collector(features, n_folds=job.config.fit.folds, max_cells=job.config.fit.sample_cells)
+        fit = job.config.fit
+        collector = Collector(features, n_folds=fit.folds, max_cells=fit.sample_cells, channel=channel)
         if job.config.trains_on_events:
             raw = self._with_events(collector, inventory)
         else:
@@ -210,7 +227,8 @@ class _Stages:
         for left_behind in (parts, whole):
             shutil.rmtree(left_behind, ignore_errors=True)
         try:
-            collected: Collected = self._pass_1(EventCollector(collector, parts), inventory, Collected)
+            sink = EventCollector(collector, parts, self.job.config.training_channel)
+            collected: Collected = self._pass_1(sink, inventory, Collected)
             collected.events.save(whole)
         finally:
             shutil.rmtree(parts, ignore_errors=True)
@@ -273,15 +291,15 @@ class _Stages:
             return CategorySums.load(path)
         self.display.stage("Pass 2: filling the templates")
         ranges = dict(zip(sample.features.labels, sample.points().ranges(_BASELINE_TAIL), strict=True))
-        categorizers: dict[str, Categorizer] = {}
+        schemes: dict[int, dict[str, Categorizer]] = {}
         for n, categorizer in learned.items():
             baselines = {
                 EQUIDISTANT: equidistant(sample.features, n, ranges),
                 ARGMAX: argmax_projections(sample.features, n),
             }
-            named = {LEARNED: categorizer} | {k: c for k, c in baselines.items() if c is not None}
-            categorizers |= {scheme_name(scheme, n): c for scheme, c in named.items()}
-        filler = TemplateFiller(categorizers, n_folds=self.job.config.fit.folds)
+            schemes[n] = {LEARNED: categorizer} | {k: c for k, c in baselines.items() if c is not None}
+        binnings = self.job.channels.binnings(schemes)
+        filler = TemplateFiller(binnings, n_folds=self.job.config.fit.folds)
         part = run_processor(
             self.job.processor(filler),
             inventory.chunks(self.chunk_size),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import Any
 
-from cortado.cells import NOMINAL, Source
+from cortado.cells import DEFAULT_CHANNEL, NOMINAL, Source
+from cortado.columnar.weights import by_variation
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError
 from cortado.sample import DEFAULT_MAX_CELLS, Sample
@@ -27,6 +32,8 @@ class Collector:
     max_cells
         How many cells a sample may have in a channel and variation, over all datasets and folds, before they
         are doubled in size.
+    channel
+        The channel whose events are collected; those of others are left out. None collects all.
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class Collector:
         missing: Mapping[str, float] | None = None,
         n_folds: int = 2,
         max_cells: int = DEFAULT_MAX_CELLS,
+        channel: str | None = None,
     ) -> None:
         if not isinstance(features, Features):
             features = Features.declare(features, coordinates, missing)
@@ -52,6 +60,12 @@ class Collector:
         self.features = features
         self.n_folds = n_folds
         self.max_cells = max_cells
+        self.channel = channel
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features, which events have to hold."""
+        return self.features.names
 
     @property
     def empty(self) -> Sample:
@@ -66,7 +80,7 @@ class Collector:
         *,
         event_id: Any = None,
         variation: str = NOMINAL,
-        channel: str = "SR",
+        channel: str = DEFAULT_CHANNEL,
     ) -> Sample:
         """The sample of these n events, to be returned from the processor or added to other parts.
 
@@ -77,22 +91,38 @@ class Collector:
         features
             An (n, D) array, or a mapping or record array (such as the selected events) with them by name.
         weight
-            (n,) event weights, before cross section and luminosity unless they are complete.
+            (n,) event weights, before cross section and luminosity unless they are complete; or those of the
+            nominal events and of variations by weight: a mapping by variation, "nominal" among them, or
+            coffea's ``Weights`` (:func:`cortado.columnar.weights.by_variation`).
         event_id
             (n,) integers that identify the events and decide their fold: the event number, or
             :func:`entry_ids`.
         variation
-            "nominal", or the name of a systematic variation with "Up" or "Down" at its end.
+            "nominal", or the name of a systematic variation of features with "Up" or "Down" at its end.
         channel
             Name of the signal or control region.
 
         Raises
         ------
         InputError
-            If a feature is absent, lengths differ, or identifiers are needed and absent. Features that are
-            not finite numbers are counted in the sample and refused by :meth:`Sample.checked`.
+            If a feature is absent, lengths differ, identifiers are needed and absent, or a name is not that
+            of a variation. Features that are not finite numbers are counted in the sample and refused by
+            :meth:`Sample.checked`.
         """
-        source = Source(dataset, channel, variation)
-        return Sample.from_events(
-            self.features, self.n_folds, source, features, weight, event_id, self.max_cells
-        )
+        weights = by_variation(weight, variation)
+        if self.channel not in (None, channel):
+            return self.empty
+        parts = [
+            Sample.from_events(
+                self.features,
+                self.n_folds,
+                Source(dataset, channel, v),
+                features,
+                w,
+                event_id,
+                self.max_cells,
+            )
+            for v, w in weights.items()
+        ]
+        shifted = (replace(part, invalid=Counter(), missing=Counter()) for part in parts[1:])
+        return reduce(add, shifted, parts[0])  # values are counted once, not for each weight

@@ -31,7 +31,7 @@ class Dataset:
     tree
         Name of the tree of events.
     metadata
-        More that processors find in ``events.metadata``, beside ``process``, ``xsec`` and ``is_mc``.
+        More that processors find in ``events.metadata``, beside ``process``, ``xsec``, ``is_mc`` and ``era``.
     sum_of_weights
         Σw(generated) before any cut: a number, or the (tree, branch) that holds it, summed once per file.
     process
@@ -40,6 +40,8 @@ class Dataset:
         Cross section in the inverse unit of the luminosity; None where the event weight is complete.
     is_data
         Whether these are collision data.
+    era
+        The period of data taking, where each has a luminosity of its own.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Dataset:
     process: str | None = None
     xsec: float | None = None
     is_data: bool = False
+    era: str | None = None
 
     @property
     def process_name(self) -> str:
@@ -60,7 +63,8 @@ class Dataset:
     def user_metadata(self) -> dict[str, Any]:
         """What processors find in ``events.metadata`` of a chunk, beside what coffea puts there."""
         own = {"process": self.process_name, "xsec": self.xsec, "is_mc": not self.is_data}
-        return {**own, **self.metadata}
+        era = {} if self.era is None else {"era": self.era}
+        return {**own, **era, **self.metadata}
 
 
 @dataclass(frozen=True)
@@ -82,17 +86,28 @@ class Inventory:
         """Names of the datasets that are not collision data."""
         return tuple(d.name for d in self.datasets if not d.is_data)
 
-    def normalisation(self, luminosity: float | None = None) -> Normalisation:
+    def normalisation(
+        self, luminosity: float | None = None, eras: Mapping[str, float] | None = None
+    ) -> Normalisation:
         """Process and weight factor of each dataset: cross section × luminosity / Σw(generated), or 1.
 
+        The luminosity is that of the dataset's era, by name in ``eras``, or ``luminosity`` without one.
         Raises ``ConfigError`` if a dataset has a cross section and there is no luminosity or no positive Σw.
         """
-        factors = {d.name: 1.0 if d.xsec is None else self._factor(d, luminosity) for d in self.datasets}
+        known = eras or {}
+        factors = {
+            d.name: self._factor(d, luminosity if d.era is None else known.get(d.era)) for d in self.datasets
+        }
         return Normalisation({d.name: d.process_name for d in self.datasets}, factors)
 
     def _factor(self, dataset: Dataset, luminosity: float | None) -> float:
-        if luminosity is None or dataset.xsec is None:
-            raise ConfigError(f"dataset {dataset.name!r} has a cross section, so luminosity must be given")
+        if dataset.xsec is None:
+            return 1.0
+        if luminosity is None:
+            of_era = "" if dataset.era is None else f" of its era {dataset.era!r}"
+            raise ConfigError(
+                f"dataset {dataset.name!r} has a cross section, so the luminosity{of_era} must be given"
+            )
         given = dataset.sum_of_weights
         total = given if isinstance(given, int | float) else self.sum_of_weights(dataset.name)
         if not total > 0:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from cortado.cells import NOMINAL
+from cortado.cells import DEFAULT_CHANNEL, NOMINAL
 from cortado.columnar.collector import Collector
+from cortado.columnar.weights import by_variation
 from cortado.coordinates import Features
 from cortado.event_sample import EventRows, EventSample, Stream
 from cortado.sample import Sample
@@ -45,7 +46,7 @@ class EventCollector:
         The channel whose events are kept.
     """
 
-    def __init__(self, collector: Collector, folder: str | Path, channel: str = "SR") -> None:
+    def __init__(self, collector: Collector, folder: str | Path, channel: str = DEFAULT_CHANNEL) -> None:
         self._collector = collector
         self._folder = Path(folder).absolute()
         self._channel = channel
@@ -54,6 +55,11 @@ class EventCollector:
     def features(self) -> Features:
         """What to hand over."""
         return self._collector.features
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features, which events have to hold."""
+        return self._collector.columns
 
     @property
     def empty(self) -> Collected:
@@ -72,7 +78,7 @@ class EventCollector:
         *,
         event_id: Any = None,
         variation: str = NOMINAL,
-        channel: str = "SR",
+        channel: str = DEFAULT_CHANNEL,
     ) -> Collected:
         """The sample of these n events, and where they are; arguments and errors as of a ``Collector``."""
         sample = self._collector.fill(
@@ -80,7 +86,8 @@ class EventCollector:
         )
         events = self._no_events
         if (variation, channel) == (NOMINAL, self._channel):
-            found = EventRows.of(self.features, self._collector.n_folds, features, weight, event_id)
+            nominal = by_variation(weight)[NOMINAL]
+            found = EventRows.of(self.features, self._collector.n_folds, features, nominal, event_id)
             streams = (
                 Stream.of(dataset, fold, rows).written(self._folder / f"{uuid4().hex}.npy")
                 for fold, rows in found.by_fold()

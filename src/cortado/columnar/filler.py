@@ -3,99 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cortado.archive import read_archive, write_archive
 from cortado.categorizer import Categorizer
-from cortado.cells import NOMINAL, Cells, Source
+from cortado.cells import DEFAULT_CHANNEL, NOMINAL, Cells, Source
+from cortado.columnar.binning import Binning
+from cortado.columnar.sums import CategorySums
+from cortado.columnar.weights import by_variation
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError
-from cortado.events import CleanEvents, clean, refuse_invalid
+from cortado.events import CleanEvents, by_name, checked_weight, clean, named_column
 from cortado.folds import fold_of
-from cortado.normalisation import Normalisation
-from cortado.templates import Templates, build_templates
+from cortado.observable import Observable
 
-_FORMAT = "cortado-category-sums-1"
-
-
-@dataclass(frozen=True, eq=False)
-class CategorySums:
-    """Σw, Σw² and counts per category, dataset, variation and fold, for one or more categorizers; adds up.
-
-    ``cells`` maps the name of a categorizer to sums whose address is the category, −1 for events without one;
-    ``n_categories`` to its K. ``invalid`` counts feature values that are not finite, by (dataset, feature).
-    """
-
-    n_folds: int
-    n_categories: Mapping[str, int]
-    cells: Mapping[str, Cells]
-    invalid: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    @classmethod
-    def empty(cls, n_folds: int, n_categories: Mapping[str, int]) -> CategorySums:
-        """Sums without events: the identity of addition."""
-        return cls(n_folds, n_categories, {name: Cells.empty(1) for name in n_categories})
-
-    def __add__(self, other: CategorySums) -> CategorySums:
-        if not isinstance(other, CategorySums):
-            return NotImplemented
-        if self.n_categories != other.n_categories or self.n_folds != other.n_folds:
-            raise InputError("sums of different categorizers or folds cannot be added")
-        cells = {name: part + other.cells[name] for name, part in self.cells.items()}
-        return replace(self, cells=cells, invalid=self.invalid + other.invalid)
-
-    def normalise(self, normalisation: Normalisation) -> CategorySums:
-        """Datasets scaled to the luminosity and merged into processes."""
-        return replace(self, cells={name: normalisation.apply(part) for name, part in self.cells.items()})
-
-    def checked(self) -> CategorySums:
-        """These sums, if every event was usable; else ``InputError`` with the number in each dataset."""
-        refuse_invalid(self.invalid)
-        return self
-
-    def templates(
-        self,
-        name: str = "categories",
-        *,
-        folds: Collection[int] | None = None,
-        events: str | None = None,
-        channel: str = "SR",
-        processes: Sequence[str] | None = None,
-    ) -> Templates:
-        """Templates of one categorizer from some folds (all by default), scaled to the full luminosity."""
-        if name not in self.cells:
-            raise ConfigError(f"there is no categorizer {name!r}; there are {sorted(self.cells)}")
-        refuse_invalid(self.invalid)
-        return build_templates(
-            self.cells[name],
-            self.n_categories[name],
-            n_folds=self.n_folds,
-            folds=folds,
-            events=events,
-            channel=channel,
-            processes=processes,
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write the sums to an ``.npz`` file, whole or not at all."""
-        header = {
-            "n_folds": self.n_folds,
-            "n_categories": dict(self.n_categories),
-            "invalid": [[*k, n] for k, n in sorted(self.invalid.items())],
-        }
-        write_archive(path, _FORMAT, header, self.cells)
-
-    @classmethod
-    def load(cls, path: str | Path) -> CategorySums:
-        """Read sums written by :meth:`save`. Raises ``InputError`` if the file does not hold any."""
-        header, tables = read_archive(path, _FORMAT)
-        invalid = Counter({(d, f): n for d, f, n in header["invalid"]})
-        return cls(header["n_folds"], header["n_categories"], tables, invalid)
+Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 class TemplateFiller:
@@ -103,40 +31,52 @@ class TemplateFiller:
 
     Parameters
     ----------
-    categorizers
-        A categorizer (its sums are then named "categories"), or several by name.
+    binnings
+        A categorizer or a :class:`Binning` (its sums are then named "categories"), or several by name. A
+        categorizer alone takes the events of all channels.
     n_folds
         Number of folds; by default that of the training.
     """
 
     def __init__(
-        self, categorizers: Categorizer | Mapping[str, Categorizer], *, n_folds: int | None = None
+        self,
+        binnings: Categorizer | Binning | Mapping[str, Categorizer | Binning],
+        *,
+        n_folds: int | None = None,
     ) -> None:
-        if isinstance(categorizers, Categorizer):
-            categorizers = {"categories": categorizers}
-        if not categorizers:
+        if isinstance(binnings, Categorizer | Binning):
+            binnings = {"categories": binnings}
+        if not binnings:
             raise ConfigError("a TemplateFiller needs at least one categorizer, got none")
-        trained = {c.training.n_folds for c in categorizers.values() if c.training}
+        self.binnings = {n: Binning(b) if isinstance(b, Categorizer) else b for n, b in binnings.items()}
+        categorizers = [b.categorizer for b in self.binnings.values() if b.categorizer]
+        trained = {c.training.n_folds for c in categorizers if c.training}
         if n_folds is None and len(trained) > 1:
             raise ConfigError(
                 f"the categorizers were trained with different numbers of folds: {sorted(trained)}"
             )
-        self.categorizers = dict(categorizers)
         self.n_folds = n_folds or (trained.pop() if trained else 1)
 
     @property
     def features(self) -> Features:
-        """The features of the first categorizer."""
-        return next(iter(self.categorizers.values())).features
+        """The features of the first categorizer. Raises ``ConfigError`` if there is none."""
+        for binning in self.binnings.values():
+            if binning.categorizer:
+                return binning.categorizer.features
+        raise ConfigError("there are no features where no binning has a categorizer")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features and observables of all binnings, which events have to hold."""
+        return tuple(dict.fromkeys(name for b in self.binnings.values() for name in b.columns))
 
     @property
     def empty(self) -> CategorySums:
         """The sums without events."""
-        return CategorySums.empty(self.n_folds, self._n_categories)
-
-    @property
-    def _n_categories(self) -> dict[str, int]:
-        return {name: c.n_categories for name, c in self.categorizers.items()}
+        observables = {n: b.observable for n, b in self.binnings.items() if b.observable}
+        return CategorySums.empty(
+            self.n_folds, {n: b.n_categories for n, b in self.binnings.items()}, observables
+        )
 
     def fill(
         self,
@@ -146,21 +86,87 @@ class TemplateFiller:
         *,
         event_id: Any = None,
         variation: str = NOMINAL,
-        channel: str = "SR",
+        channel: str = DEFAULT_CHANNEL,
     ) -> CategorySums:
-        """The sums of these n events; arguments and errors as of :meth:`Collector.fill`."""
-        source = Source(dataset, channel, variation)
-        cleaned: dict[str, CleanEvents] = {}
-        cells = {}
-        for name, categorizer in self.categorizers.items():
-            declared = categorizer.features.model_dump_json(include={"names", "missing"})
-            if declared not in cleaned:
-                cleaned[declared] = clean(categorizer.features, features, weight)
-            events = cleaned[declared]
-            fold = fold_of(event_id, len(events.x), self.n_folds)
-            category = categorizer.assign(events.x, events.usable)
-            kept = events.usable | events.missing
-            address = np.stack([fold[kept], category[kept]], axis=1)
-            cells[name] = Cells.from_events(source, address, events.weight[kept])
-        invalid = Counter({(dataset, f): n for f, n in next(iter(cleaned.values())).invalid.items()})
-        return CategorySums(self.n_folds, self._n_categories, cells, invalid)
+        """The sums of these n events; arguments and errors as of :meth:`Collector.fill`.
+
+        Observables are taken from ``features`` by name. Raises ``InputError`` also for a channel that no
+        binning takes, and where an observable is not there.
+        """
+        used = {name: b for name, b in self.binnings.items() if b.takes(channel)}
+        if not used:
+            known = sorted({b.channel for b in self.binnings.values() if b.channel})
+            raise InputError(f"channel {channel!r} is not declared; there are {known}")
+        _refuse_unnamed(features, used)
+        given = by_variation(weight, variation)
+        events = _Events(features, next(iter(given.values())), event_id, self.n_folds)
+        cells = dict(self.empty.cells)
+        for name, binning in used.items():
+            address, kept = events.address(binning)
+            for varied, values in given.items():
+                w = checked_weight(values, len(kept))[kept].astype(np.float64)
+                cells[name] = cells[name] + Cells.from_events(Source(dataset, channel, varied), address, w)
+        invalid = Counter({(dataset, column): n for column, n in events.invalid.items()})
+        return replace(self.empty, cells=cells, invalid=invalid)
+
+
+def _refuse_unnamed(values: Any, binnings: Mapping[str, Binning]) -> None:
+    """Nobody knows whose features the columns of an array are if there are several sets of features."""
+    declared = {b.categorizer.features.names for b in binnings.values() if b.categorizer}
+    if len(declared) > 1 and not by_name(values):
+        raise InputError(
+            f"features must be given by name for categorizers of different ones, {sorted(declared)}, "
+            "got an array"
+        )
+
+
+class _Events:
+    """The n events of one fill: what has been looked up of them is kept for the next binning."""
+
+    def __init__(self, values: Any, weight: Any, event_id: Any, n_folds: int) -> None:
+        self._values, self._weight, self._event_id, self._n_folds = values, weight, event_id, n_folds
+        self._clean: dict[str, CleanEvents] = {}
+        self.invalid: dict[str, int] = {}
+
+    def address(self, binning: Binning) -> tuple[Integers, Bools]:
+        """Fold, category and bin of the observable (m, 2 or 3) of the events that are ``kept`` (n,)."""
+        category, kept = self._category(binning.categorizer)
+        parts = [self._fold, category]
+        if binning.observable:
+            bins, there = self._bin(binning.observable, kept & (category >= 0))
+            kept = kept & there
+            parts.append(bins)
+        return np.stack(parts, axis=1)[kept], kept
+
+    def _category(self, categorizer: Categorizer | None) -> tuple[Integers, Bools]:
+        """Category (n,), −1 for none, of the events that are kept (n,): those without invalid features."""
+        if categorizer is None:
+            n = len(checked_weight(self._weight))
+            return np.zeros(n, np.int64), np.ones(n, bool)
+        events = self._of(categorizer.features)
+        return categorizer.assign(events.x, events.usable), events.usable | events.missing
+
+    def _bin(self, observable: Observable, needed: Bools) -> tuple[Integers, Bools]:
+        """Bin (n,) of the observable where it is ``needed`` (n,), and in which events (n,) it is not invalid.
+
+        It is not needed without a category: where a feature does not exist, it may not exist either.
+        """
+        values = named_column("observable", observable.name, self._values, len(needed))
+        invalid = needed & ~np.isfinite(values)
+        if invalid.any():
+            self.invalid[observable.name] = int(np.count_nonzero(invalid))
+        bins = np.zeros(len(needed), np.int64)
+        found = needed & ~invalid
+        bins[found] = observable.bin_of(values[found])
+        return bins, ~invalid
+
+    @cached_property
+    def _fold(self) -> Integers:
+        return fold_of(self._event_id, len(checked_weight(self._weight)), self._n_folds)
+
+    def _of(self, features: Features) -> CleanEvents:
+        declared = features.model_dump_json(include={"names", "missing"})
+        if declared not in self._clean:
+            self._clean[declared] = clean(features, self._values, self._weight)
+            self.invalid |= self._clean[declared].invalid
+        return self._clean[declared]

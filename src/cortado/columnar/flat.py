@@ -33,7 +33,7 @@ class FlatNtuple(ProcessorABC):
         """Branches read from the files of a dataset; the runner checks that every file has them."""
         weight = [self.weight] if is_mc and self.weight else []
         identifier = [self.event_id] if self.event_id else []
-        return [*self.sink.features.names, *weight, *identifier]
+        return [*self.sink.columns, *weight, *identifier]
 
     def process(self, events: Any) -> Any:
         """One chunk of events in, a partial result out."""

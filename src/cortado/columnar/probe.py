@@ -11,9 +11,10 @@ import numpy.typing as npt
 from coffea.nanoevents import BaseSchema
 from coffea.processor.executor import ExecutorBase
 
-from cortado.cells import NOMINAL
+from cortado.cells import DEFAULT_CHANNEL, NOMINAL
 from cortado.columnar.datasets import Inventory
 from cortado.columnar.running import run_processor
+from cortado.columnar.weights import by_variation
 from cortado.coordinates import Features
 from cortado.errors import InputError
 from cortado.events import clean
@@ -32,10 +33,17 @@ class Columns:
 
 
 class Probe:
-    """A sink that keeps the features as they stand."""
+    """A sink that keeps the features as they stand, in one channel or in all.
 
-    def __init__(self, features: Features) -> None:
+    ``columns`` are the names of all that events have to hold, where that is more.
+    """
+
+    def __init__(
+        self, features: Features, columns: Sequence[str] | None = None, channel: str | None = None
+    ) -> None:
         self.features = features
+        self.columns = tuple(columns or features.names)
+        self._channel = channel
 
     @property
     def empty(self) -> Columns:
@@ -50,10 +58,12 @@ class Probe:
         *,
         event_id: Any = None,  # noqa: ARG002
         variation: str = NOMINAL,  # noqa: ARG002
-        channel: str = "SR",  # noqa: ARG002
+        channel: str = DEFAULT_CHANNEL,
     ) -> Columns:
         """The features of the usable events."""
-        events = clean(self.features, features, weight)
+        if self._channel not in (None, channel):
+            return self.empty
+        events = clean(self.features, features, next(iter(by_variation(weight).values())))
         return Columns(events.x[events.usable])
 
 
@@ -64,14 +74,16 @@ def set_widths(
     executor: ExecutorBase,
     datasets: Sequence[str],
     schema: type[BaseSchema],
+    channel: str | None = None,
 ) -> Features:
     """Features with every cell width set, from the first file (in sorted order) that has selected events.
 
-    The entries looked at are fixed, so that widths do not depend on the chunk size.
+    With ``channel``, they are events of that channel. The entries looked at are fixed, so that widths do not
+    depend on the chunk size.
     """
     if None not in features.widths:
         return features
-    processor = make_processor(Probe(features))
+    processor = make_processor(Probe(features, channel=channel))
     first_chunks = [c for c in inventory.chunks(_PROBED_ENTRIES, datasets) if c.entrystart == 0]
     for chunk in sorted(first_chunks, key=lambda c: (c.dataset, c.filename)):
         found = run_processor(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from cortado.cells import NOMINAL
+from cortado.cells import DEFAULT_CHANNEL, NOMINAL
 from cortado.coordinates import Features
 
 
@@ -13,7 +13,11 @@ class Sink(Protocol):
 
     @property
     def features(self) -> Features:
-        """What to hand over."""
+        """The discriminant."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all that events have to hold: features, and observables in pass 2."""
 
     @property
     def empty(self) -> Any:
@@ -27,6 +31,6 @@ class Sink(Protocol):
         *,
         event_id: Any = None,
         variation: str = NOMINAL,
-        channel: str = "SR",
+        channel: str = DEFAULT_CHANNEL,
     ) -> Any:
         """A partial result, to be added to others."""

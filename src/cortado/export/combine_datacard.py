@@ -8,39 +8,58 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import hist
 import numpy as np
+import numpy.typing as npt
 
-from cortado.errors import ConfigError, InputError
-from cortado.export.fit_input import check_fit_input, observed_data
-from cortado.export.root_file import write_histograms
+from cortado.cells import NOMINAL
+from cortado.errors import ConfigError
+from cortado.export.fit_input import FitChannel
+from cortado.export.fit_model import FitModel, FitOptions, fit_model
+from cortado.export.root_file import Named, write_histograms
 from cortado.files import write_text
 from cortado.templates import DATA, Templates
+
+Floats = npt.NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+# Of the strength, the mass, the observable and the channels in combine's own workspaces.
+_TAKEN = ("r", "MH", "CMS_th1x", "CMS_channel")
 # Threshold, include-signal, hist-mode: the values that combine documents and its users share. One Gaussian
 # parameter scales the sum in a category; with at most 10 effective background events there, where a Gaussian
 # is no longer right, each process gets a parameter of its own instead.
 _MC_STATISTICS = "10 0 1"
+_STATISTICS_GROUP = "autoMCStats"
 _RULE = "-" * 80
+_NONE = "-"
 
 
 def write_datacard(
-    templates: Templates, *, signals: Sequence[str] | str, path: str | Path = "datacard.txt"
+    templates: Templates | Sequence[Templates],
+    *,
+    signals: Sequence[str] | str,
+    path: str | Path = "datacard.txt",
+    groups: Mapping[str, Sequence[str]] | None = None,
+    **options: Unpack[FitOptions],
 ) -> Path:
     """Write a combine datacard and, beside it, the ROOT file of its shapes, ``<stem of path>.root``.
 
-    The channel is one shape whose bins are the categories, ``<channel>/<process>`` in the shapes file. The
-    statistical uncertainty of the simulation is left to combine's ``autoMCStats`` with threshold 10. Observed
-    are the collision data or, where there are none, the Asimov data: the sum of all simulation, not rounded.
-    A process with no yield in any category is left out, which is logged. So are negative yields, as a
-    warning: combine takes them for 0.
+    A template is ``<channel>/<process>`` in the shapes file, its variations are ``<channel>/<process>_jesUp``
+    and ``…Down``, without errors. A nuisance parameter is of the type ``shape``, one with numbers ``lnN``,
+    and one with templates of some processes and numbers for others ``shape?``. The statistical uncertainty of
+    the simulation is left to combine's ``autoMCStats`` with threshold 10. Observed are the collision data or,
+    where there are none, the Asimov data: the sum of all simulation, not rounded. A process with no yield in
+    a channel is left out there, which is logged. So are negative yields, as a warning: combine takes them
+    for 0.
+
+    ``groups`` are nuisance parameters by the name of their group; ``options`` are those of
+    :class:`cortado.export.fit_model.FitOptions`.
 
     Returns
     -------
@@ -49,11 +68,9 @@ def write_datacard(
 
     Raises
     ------
-    ConfigError
-        The signals cannot be those of a fit (see :func:`cortado.export.fit_input.check_fit_input`), or
-        the name of the channel, of a process or of the file is not one that combine reads.
-    InputError
-        The yields cannot be those of a fit, or the total of a process is not positive.
+    ConfigError, InputError
+        No fit can be made from these templates (see :func:`cortado.export.fit_model.fit_model`), a name is
+        not one that combine reads, or a group is not made of nuisance parameters.
     OutputError
         A file cannot be written.
     """
@@ -63,74 +80,109 @@ def write_datacard(
         raise ConfigError(
             f"the datacard must have a name without spaces that does not end in .root, got {card.name!r}"
         )
-    signals = check_fit_input(templates, signals)
-    backgrounds = [name for name in templates.simulated if name not in signals]
-    processes = [name for name in (*signals, *backgrounds) if _is_kept(templates, name)]
-    for name in (templates.channel, *processes):
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"a name in a datacard must match {_NAME.pattern}, got {name!r}")
-    histograms = {name: templates.histogram(name) for name in processes}
-    write_histograms(shapes, templates.channel, {DATA: _observed_histogram(templates), **histograms})
-    write_text(card, _card(templates.channel, histograms, len(signals), shapes.name))
+    model = fit_model(templates, signals, **options)
+    _check_names(model, groups or {})
+    for channel in model.channels:
+        _warn_of_negative_yields(channel)
+    write_histograms(shapes, [named for channel in model.channels for named in _histograms(channel)])
+    write_text(card, _card(model, groups or {}, shapes.name))
     return card
 
 
-def _is_kept(templates: Templates, process: str) -> bool:
-    values = templates.values(process)
-    if not values.any():
-        logger.info(
-            "process %s is empty in channel %s and left out of the datacard", process, templates.channel
+def _check_names(model: FitModel, groups: Mapping[str, Sequence[str]]) -> None:
+    channels = [channel.name for channel in model.channels]
+    for name in (*channels, *model.processes, *model.nuisances, *groups):
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"a name in a datacard must match {_NAME.pattern}, got {name!r}")
+    if clash := sorted({*_TAKEN} & {*model.nuisances} or {_STATISTICS_GROUP} & {*groups}):
+        raise ConfigError(
+            f"combine has a meaning of its own for {clash[0]!r}, which must not be used as a name"
         )
-        return False
-    if (total := values.sum()) <= 0:
-        raise InputError(
-            f"the total yield of {process!r} in {templates.channel!r} must be positive, got {total:g}"
-        )
-    for category in np.flatnonzero(values < 0):
+    for group, members in groups.items():
+        if not members or (unknown := [name for name in members if name not in model.nuisances]):
+            raise ConfigError(
+                f"the group {group!r} must be made of the nuisance parameters {list(model.nuisances)}, "
+                f"got {unknown if members else list(members)}"
+            )
+
+
+def _warn_of_negative_yields(channel: FitChannel) -> None:
+    for p, b in np.argwhere(channel.nominal < 0):
         logger.warning(
-            "the yield of %s in category %d of channel %s is negative (%g): combine takes it for 0",
-            process,
-            category,
-            templates.channel,
-            values[category],
+            "the yield of %s in %s of channel %s is negative (%g): combine takes it for 0",
+            channel.processes[p],
+            channel.bins[b],
+            channel.name,
+            channel.nominal[p, b],
         )
-    return True
 
 
-def _observed_histogram(templates: Templates) -> hist.Hist[Any]:
-    """Observed or Asimov data with Poisson variances."""
-    histogram = templates.histogram(templates.processes[0])
-    data = observed_data(templates)
-    histogram[...] = np.stack([data, data], axis=-1)
-    return histogram
+def _histograms(channel: FitChannel) -> Iterator[Named]:
+    """All templates of a channel; those of collision or Asimov data have Poisson variances."""
+    yield Named(channel.name, DATA, NOMINAL, _histogram(channel.data, channel.data))
+    for p, process in enumerate(channel.processes):
+        yield Named(channel.name, process, NOMINAL, _histogram(channel.nominal[p], channel.variances[p]))
+        for n in np.flatnonzero(channel.affected[:, p]):
+            for side, varied in zip(("Up", "Down"), channel.varied[n, :, p], strict=True):
+                histogram = _histogram(varied, np.zeros_like(varied))
+                yield Named(channel.name, process, f"{channel.nuisances[n]}{side}", histogram)
 
 
-def _card(channel: str, histograms: dict[str, hist.Hist[Any]], n_signals: int, shapes: str) -> str:
-    """The text of a card of one channel; the first ``n_signals`` histograms are signals (process id ≤ 0)."""
-    ids = range(1 - n_signals, 1 - n_signals + len(histograms))
-    rates = [float(histogram.values().sum()) for histogram in histograms.values()]
+def _histogram(values: Floats, variances: Floats) -> hist.Hist[Any]:
+    axis = hist.axis.Regular(len(values), 0, len(values), name="bin", flow=False)
+    filled = hist.Hist(axis, storage=hist.storage.Weight())
+    filled[...] = np.stack([values, variances], axis=-1)
+    return filled
+
+
+def _card(model: FitModel, groups: Mapping[str, Sequence[str]], shapes: str) -> str:
+    """The text of a card; signals have process ids ≤ 0."""
+    columns = [(c, p) for c in model.channels for p in range(len(c.processes))]
+    ids = {name: str(i) for i, name in enumerate(model.processes, 1 - len(model.signals))}
+    # One table, so that the effects stand below the processes that they are on.
     table = _aligned(
         [
-            ["bin", *[channel] * len(histograms)],
-            ["process", *histograms],
-            ["process", *map(str, ids)],
-            ["rate", *map(repr, rates)],
+            ["bin", "", *(c.name for c, _ in columns)],
+            ["process", "", *(c.processes[p] for c, p in columns)],
+            ["process", "", *(ids[c.processes[p]] for c, p in columns)],
+            ["rate", "", *(repr(float(c.nominal[p].sum())) for c, p in columns)],
+            *(_effects(nuisance, model, columns) for nuisance in model.nuisances),
         ]
     )
+    observed = [["bin", *(c.name for c in model.channels)], ["observation", *("-1" for _ in model.channels)]]
     lines = [
-        "imax 1  number of channels",
-        f"jmax {len(histograms) - 1}  number of processes minus one",
+        f"imax {len(model.channels)}  number of channels",
+        f"jmax {len(model.processes) - 1}  number of processes minus one",
         "kmax *  number of nuisance parameters",
         _RULE,
         f"shapes * * {shapes} $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC",
         _RULE,
-        *_aligned([["bin", channel], ["observation", "-1"]]),
+        *_aligned(observed),
         _RULE,
-        *table,
+        *table[:4],
         _RULE,
-        f"{channel} autoMCStats {_MC_STATISTICS}",
+        *table[4:],
+        *(f"{group} group = {' '.join(members)}" for group, members in groups.items()),
+        *(f"{channel.name} autoMCStats {_MC_STATISTICS}" for channel in model.channels),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _effects(nuisance: str, model: FitModel, columns: Sequence[tuple[FitChannel, int]]) -> list[str]:
+    """The line of a nuisance parameter: name, type, and its effect on every process of every channel."""
+    factors = model.rates.get(nuisance, {})
+    shaped = [_is_shaped(c, p, nuisance) for c, p in columns]
+    effects = [
+        "1" if shape else factors[name].in_card if (name := c.processes[p]) in factors else _NONE
+        for shape, (c, p) in zip(shaped, columns, strict=True)
+    ]
+    kind = "lnN" if not any(shaped) else "shape?" if factors else "shape"
+    return [nuisance, kind, *effects]
+
+
+def _is_shaped(channel: FitChannel, p: int, nuisance: str) -> bool:
+    """Whether there are templates of the p-th process with a nuisance parameter."""
+    return nuisance in channel.nuisances and bool(channel.affected[channel.nuisances.index(nuisance), p])
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,97 +1,201 @@
-"""What every fit asks of templates, checked before anything is written."""
+"""What a fit is made of: the yields of its channels, from templates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from cortado.cells import NOMINAL
 from cortado.errors import ConfigError, InputError
-from cortado.templates import DATA, Templates
+from cortado.templates import Templates
+from cortado.variations import both_sides, nuisances_of, sides_of
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
-_ADVICE = "raise the minimum background yield of the training, or merge categories"
+Layout = Literal["bins", "channels"]
+Flow = Literal["refuse", "fold", "drop"]
+_OWN_AXES = ("process", "category", "variation")  # of templates: no place outside of these has a neighbour
 
 
-def check_fit_input(templates: Templates, signals: Sequence[str] | str) -> tuple[str, ...]:
-    """Refuse templates from which no fit can be made; return the names of the signals.
+@dataclass(frozen=True, eq=False)
+class FitChannel:
+    """One channel of a fit: P simulated processes in B bins, with N nuisance parameters.
 
-    A negative yield of one process is allowed as long as the sums stay positive. A category without
-    background is refused and never filled: a tiny number there would invent significance.
+    Attributes
+    ----------
+    name
+        Name of the channel.
+    bins
+        What each of the B bins is, in words.
+    processes
+        Names of the P processes.
+    nominal, variances
+        (P, B) Σw and Σw².
+    nuisances
+        Names of the N nuisance parameters.
+    varied
+        (N, 2, P, B) Σw with a nuisance parameter up, and down; both for every process, see
+        :func:`cortado.variations.both_sides`.
+    present
+        (N, 2, P) which of them were filled, and not derived.
+    observed
+        (B,) collision data, or None where there are none.
+    """
+
+    name: str
+    bins: tuple[str, ...]
+    processes: tuple[str, ...]
+    nominal: Floats
+    variances: Floats
+    nuisances: tuple[str, ...]
+    varied: Floats
+    present: Bools
+    observed: Floats | None
+
+    @property
+    def affected(self) -> Bools:
+        """(N, P) whether a nuisance parameter changes a process."""
+        return np.asarray(self.present.any(axis=1))
+
+    @property
+    def asimov(self) -> Floats:
+        """(B,) expected events, the sum of all processes, not rounded."""
+        return self.nominal.sum(axis=0)
+
+    @property
+    def data(self) -> Floats:
+        """(B,) the observed events, or the Asimov data where there are none."""
+        return self.asimov if self.observed is None else self.observed
+
+    def with_processes(self, names: Sequence[str]) -> FitChannel:
+        """The channel with some of its processes, in this order."""
+        rows = [self.processes.index(name) for name in names]
+        return replace(
+            self,
+            processes=tuple(names),
+            nominal=self.nominal[rows],
+            variances=self.variances[rows],
+            varied=self.varied[:, :, rows],
+            present=self.present[:, :, rows],
+        )
+
+    def part(self, name: str, bins: slice) -> FitChannel:
+        """Some of its bins as a channel of their own."""
+        return replace(
+            self,
+            name=name,
+            bins=self.bins[bins],
+            nominal=self.nominal[:, bins],
+            variances=self.variances[:, bins],
+            varied=self.varied[..., bins],
+            observed=None if self.observed is None else self.observed[bins],
+        )
+
+
+def fit_channels(
+    templates: Templates | Sequence[Templates], layout: Layout = "bins", flow: Flow = "refuse"
+) -> list[FitChannel]:
+    """The channels of a fit to templates, of which each is a channel of the analysis.
+
+    With the layout "bins", a channel of the analysis is one of the fit, and its bins are the categories; with
+    "channels" every category is a channel of the fit, named ``<channel>_<category>``. A channel with a single
+    category keeps its name. What an observable has in underflow and overflow is refused, or added to the
+    outermost bins ("fold"), or left out ("drop"), as ``flow`` says.
 
     Raises
     ------
     ConfigError
-        The signals are not distinct simulated processes, no process is left as background, or there are
-        variations, which no export can write as nuisance parameters and none may drop.
+        There is no such layout or ``flow``, there are no templates, or two channels have one name.
     InputError
-        Yields or variances are not finite, variances or data are negative, a signal has no positive yield in
-        total, or the background, or background and signals together, are not positive in some category.
+        A variation is not named after a nuisance parameter, or there are yields beyond the bins.
     """
-    names = _check_signals(templates, signals)
-    if len(templates.variations) > 1:
+    for what, value, known in (("layout", layout, get_args(Layout)), ("flow", flow, get_args(Flow))):
+        if value not in known:
+            raise ConfigError(f"{what} must be one of {', '.join(known)}, got {value!r}")
+    given = [templates] if isinstance(templates, Templates) else list(templates)
+    if not given:
+        raise ConfigError("a fit needs the templates of at least one channel, got none")
+    channels = [channel for one in given for channel in _channels_of(one, layout, flow)]
+    names = [channel.name for channel in channels]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
-            f"templates for a fit must hold the nominal variation alone, because systematic variations "
-            f"cannot be written as nuisance parameters, got also {list(templates.variations[1:])}"
+            f"channels of a fit must have distinct names, got {', '.join(twice)} more than once"
         )
-    _check_numbers(templates)
-    for name in names:
-        if (total := templates.values(name).sum()) <= 0:
-            raise InputError(
-                f"the signal {name!r} must have a positive yield, got {total:g} in all categories together"
-            )
-    background = _total(templates, [name for name in templates.simulated if name not in names])
-    _check_positive("background", background, templates.channel)
-    _check_positive("sum of background and signals", asimov_data(templates), templates.channel)
-    return names
+    return channels
 
 
-def observed_data(templates: Templates) -> Floats:
-    """(K,) observed events: the collision data, or the Asimov data where there are none."""
-    return asimov_data(templates) if templates.data is None else templates.data
+def _channels_of(templates: Templates, layout: Layout, flow: Flow) -> list[FitChannel]:
+    whole = _whole(_without_flow(templates, flow))
+    k = templates.n_categories
+    if layout == "bins" or k == 1:
+        return [whole]
+    step = len(whole.bins) // k
+    return [whole.part(f"{whole.name}_{c}", slice(c * step, (c + 1) * step)) for c in range(k)]
 
 
-def asimov_data(templates: Templates) -> Floats:
-    """(K,) expected events, the sum of all simulated processes, not rounded."""
-    return _total(templates, templates.simulated)
+def _whole(templates: Templates) -> FitChannel:
+    """All bins of all categories, one category after the other."""
+    names = templates.simulated
+    nominal = _rows(templates.values, names)
+    nuisances = nuisances_of(v for v in templates.variations if v != NOMINAL)
+    sides = np.zeros((len(nuisances), 2, *nominal.shape))
+    present = np.zeros((len(nuisances), 2, len(names)), bool)
+    for n, nuisance in enumerate(nuisances):
+        for side, variation in enumerate(sides_of(nuisance, templates.variations)):
+            if variation in templates.variations:
+                sides[n, side] = _rows(templates.values, names, variation)
+                present[n, side] = _rows(templates.variances, names, variation).any(axis=1)
+    varied = [both_sides(nominal, *found) for found in zip(sides, present, strict=True)]
+    return FitChannel(
+        name=templates.channel,
+        bins=_labels(templates.n_categories, nominal.shape[1]),
+        processes=names,
+        nominal=nominal,
+        variances=_rows(templates.variances, names),
+        nuisances=nuisances,
+        varied=np.reshape(varied, sides.shape),
+        present=present,
+        observed=None if templates.data is None else np.ravel(templates.data),
+    )
 
 
-def _total(templates: Templates, names: Sequence[str]) -> Floats:
-    return np.sum([templates.values(name) for name in names], axis=0)
+def _rows(numbers: Any, processes: Sequence[str], variation: str = NOMINAL) -> Floats:
+    """(P, B) of the processes, the bins of a category following one another."""
+    return np.stack([np.ravel(numbers(name, variation)) for name in processes])
 
 
-def _check_signals(templates: Templates, signals: Sequence[str] | str) -> tuple[str, ...]:
-    names = (signals,) if isinstance(signals, str) else tuple(signals)
-    if not names or len(set(names)) < len(names):
-        raise ConfigError(f"signals must be distinct names, at least one, got {list(names)}")
-    if unknown := [name for name in names if name not in templates.simulated]:
-        raise ConfigError(
-            f"signals {unknown} are not among the simulated processes {list(templates.simulated)}"
-        )
-    if len(names) == len(templates.simulated):
-        raise ConfigError(f"at least one process must be background, got all of {list(names)} as signals")
-    return names
+def _labels(n_categories: int, n_bins: int) -> tuple[str, ...]:
+    inside = n_bins // n_categories
+    if inside == 1:
+        return tuple(f"category {k}" for k in range(n_categories))
+    return tuple(f"category {k}, bin {m}" for k in range(n_categories) for m in range(inside))
 
 
-def _check_numbers(templates: Templates) -> None:
-    for name in templates.processes:
-        for what, numbers in (("yield", templates.values(name)), ("variance", templates.variances(name))):
-            wrong = ~np.isfinite(numbers)
-            if what == "variance" or name == DATA:
-                wrong |= numbers < 0
-            for category in np.flatnonzero(wrong)[:1]:
-                raise InputError(
-                    f"the {what} of {name!r} in category {category} of {templates.channel!r} "
-                    f"must be finite{' and not negative' if np.isfinite(numbers[category]) else ''}, "
-                    f"got {numbers[category]:g}"
-                )
-
-
-def _check_positive(what: str, yields: Floats, channel: str) -> None:
-    if bad := {int(category): float(yields[category]) for category in np.flatnonzero(yields <= 0)}:
-        listed = ", ".join(f"{value:g} in category {category}" for category, value in bad.items())
+def _without_flow(templates: Templates, flow: Flow) -> Templates:
+    """The templates with nothing in underflow and overflow, where no fit looks."""
+    axes = templates.hist.axes
+    inner = [i for i, axis in enumerate(axes) if axis.name not in _OWN_AXES]
+    filled = templates.hist.copy()
+    for i in inner if flow != "refuse" else []:
+        view: Any = np.moveaxis(filled.view(flow=True), i, 0)
+        for has, edge, neighbour in (
+            (axes[i].traits.underflow, 0, 1),
+            (axes[i].traits.overflow, len(view) - 1, len(view) - 2),
+        ):
+            for sums in ("value", "variance") if has else ():
+                view[sums][neighbour] += view[sums][edge] if flow == "fold" else 0.0
+                view[sums][edge] = 0.0
+    everything = np.abs(np.asarray(filled.values(flow=True))).sum()
+    inside = np.abs(np.asarray(filled.values())).sum()
+    if everything > inside * (1 + 1e-12):
         raise InputError(
-            f"the {what} in {channel!r} must be positive in every category, got {listed}: {_ADVICE}"
+            f"templates of a fit must hold no yield beyond their bins, got {everything - inside:g} in "
+            f"underflow and overflow of {templates.channel!r}: fold it into the outermost bins "
+            f"(flow='fold'), or drop it (flow='drop')"
         )
+    return replace(templates, hist=filled)

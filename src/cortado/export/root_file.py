@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hist
 import numpy as np
@@ -19,7 +19,21 @@ from cortado.templates import DATA, Templates
 _SEPARATORS = set("/:;")
 
 
-def write_templates(templates: Templates, path: str | Path = "templates.root") -> Path:
+class Named(NamedTuple):
+    """A histogram of Weight storage with its place in a file, ``<channel>/<process>[_<variation>]``."""
+
+    channel: str
+    process: str
+    variation: str
+    histogram: hist.Hist[Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the histogram in the folder of its channel."""
+        return self.process if self.variation == NOMINAL else f"{self.process}_{self.variation}"
+
+
+def write_templates(templates: Templates | Sequence[Templates], path: str | Path = "templates.root") -> Path:
     """Write all templates, data included, as TH1D of one unit bin a category with Σw² as squared errors.
 
     The nominal template of a process is ``<channel>/<process>``, another variation of it
@@ -38,27 +52,33 @@ def write_templates(templates: Templates, path: str | Path = "templates.root") -
     OutputError
         The file cannot be written.
     """
-    histograms: dict[str, hist.Hist[Any]] = {}
+    given = [templates] if isinstance(templates, Templates) else templates
+    return write_histograms(Path(path), [named for one in given for named in _histograms(one)])
+
+
+def _histograms(templates: Templates) -> Iterable[Named]:
     for process in templates.processes:
         for variation in templates.variations if process != DATA else (NOMINAL,):
-            name = process if variation == NOMINAL else f"{process}_{variation}"
-            if name in histograms:
-                raise ConfigError(f"names in a ROOT file must be distinct, got {name!r} for two histograms")
             histogram = templates.histogram(process, variation)
             if variation == NOMINAL or _is_filled(histogram):
-                histograms[name] = histogram
-    return write_histograms(Path(path), templates.channel, histograms)
+                yield Named(templates.channel, process, variation, histogram)
 
 
-def write_histograms(path: Path, channel: str, histograms: Mapping[str, hist.Hist[Any]]) -> Path:
-    """Write histograms of Weight storage into the folder ``channel`` of a ROOT file, whole or not at all."""
-    for name in (channel, *histograms):
-        if not name or not name.isprintable() or set(name) & _SEPARATORS:
-            raise ConfigError(
-                f"a name in a ROOT file must be printable and without any of '/:;', got {name!r}"
-            )
+def write_histograms(path: Path, histograms: Iterable[Named]) -> Path:
+    """Write histograms into the folders of their channels in a ROOT file, whole or not at all."""
+    content: dict[str, hist.Hist[Any]] = {}
+    for named in histograms:
+        for name in (named.channel, named.name):
+            if not name or not name.isprintable() or set(name) & _SEPARATORS:
+                raise ConfigError(
+                    f"a name in a ROOT file must be printable and without any of '/:;', got {name!r}"
+                )
+        place = f"{named.channel}/{named.name}"
+        if place in content:
+            raise ConfigError(f"names in a ROOT file must be distinct, got {place!r} for two histograms")
+        content[place] = named.histogram
     with write_whole(path) as partial, uproot.recreate(partial) as file:
-        file.update({f"{channel}/{name}": histogram for name, histogram in histograms.items()})
+        file.update(content)
     return path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cortado.categorizer import Categorizer, Expected, Training
 from cortado.categorizer.rules import ModelRule
-from cortado.cells import NOMINAL, SUMW
+from cortado.cells import NOMINAL, SUMW, only_channel
 from cortado.errors import ConfigError
 from cortado.event_sample import EventSample
 from cortado.exact import Limit, Split, best_split, limit_or_none
@@ -310,7 +310,8 @@ def _check_events(events: EventSample, sample: Sample) -> None:
         raise ConfigError(f"events must be a cortado.EventSample, got {type(events).__name__}")
     if (events.features, events.n_folds) != (sample.features, sample.n_folds):
         raise ConfigError("the events must have the features, coordinates and folds of the sample")
-    cells = sample.cells.select(lambda s: (s.channel, s.variation) == ("SR", NOMINAL))
+    channel = only_channel(sample.cells)
+    cells = sample.cells.select(lambda s: (s.channel, s.variation) == (channel, NOMINAL))
     counts = np.bincount(cells.source, cells.count, len(cells.sources))
     weights = np.bincount(cells.source, cells.sums[:, SUMW], len(cells.sources))
     expected = {(s.dataset, s.fold): (n, w) for s, n, w in zip(cells.sources, counts, weights, strict=True)}

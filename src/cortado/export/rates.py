@@ -1,0 +1,57 @@
+"""Log-normal uncertainties of rates, given as numbers: ``lnN`` in combine and ``normsys`` in pyhf."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cortado.errors import ConfigError
+
+# A factor for one standard deviation up, down being its inverse, or those for down and up.
+Rate = float | tuple[float, ...] | list[float]
+# By nuisance parameter: for every process, or by process.
+RateUncertainties = Mapping[str, Rate | Mapping[str, Rate]]
+
+
+class LogNormal(NamedTuple):
+    """What the rate of a process is multiplied by, one standard deviation down and up."""
+
+    down: float
+    up: float
+
+    @property
+    def in_card(self) -> str:
+        """As combine reads it: one number, or down/up."""
+        return repr(self.up) if self.down == 1 / self.up else f"{self.down!r}/{self.up!r}"
+
+
+def log_normals(rates: RateUncertainties, processes: Sequence[str]) -> dict[str, dict[str, LogNormal]]:
+    """By nuisance parameter and process, from numbers as users write them.
+
+    Raises ``ConfigError`` for processes that are not simulated, and for numbers that are no factors.
+    """
+    found: dict[str, dict[str, LogNormal]] = {}
+    for nuisance, given in rates.items():
+        by_process = given if isinstance(given, Mapping) else dict.fromkeys(processes, given)
+        if unknown := [name for name in by_process if name not in processes]:
+            raise ConfigError(
+                f"rate_uncertainties.{nuisance} names {unknown}, which are not among the simulated processes "
+                f"{list(processes)}"
+            )
+        if not by_process:
+            raise ConfigError(f"rate_uncertainties.{nuisance} must name a process, got none")
+        found[nuisance] = {name: log_normal(rate, nuisance) for name, rate in by_process.items()}
+    return found
+
+
+def log_normal(rate: Rate, nuisance: str) -> LogNormal:
+    """From a factor, or from those for down and up. Raises ``ConfigError`` for what is none."""
+    factors = rate if isinstance(rate, tuple | list) else (rate,)
+    numbers = [float(factor) for factor in factors if math.isfinite(factor) and factor > 0]
+    if len(numbers) != len(factors) or len(numbers) not in (1, 2) or set(numbers) == {1.0}:
+        raise ConfigError(
+            f"rate_uncertainties.{nuisance} must be a factor above 0 and other than 1, like 1.016 for 1.6 %, "
+            f"or those for down and up, got {rate!r}"
+        )
+    return LogNormal(1 / numbers[0], numbers[0]) if len(numbers) == 1 else LogNormal(*numbers)
