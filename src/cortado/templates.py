@@ -280,27 +280,24 @@ def build_templates(
     kept = kept.relabel(lambda s: s._replace(fold=0))
     variations = (NOMINAL, *sorted({s.variation for s in kept.sources} - {NOMINAL}))
     filled = _empty(names, n_categories, variations, observable and _axis(observable))
-    view = _view(filled)
-    counts = np.zeros((len(names), n_categories, *view.shape[3:]), np.int64)
+    p = np.array([names.index(s.dataset) for s in kept.sources], np.int64)[kept.source]
+    v = np.array([variations.index(s.variation) for s in kept.sources], np.int64)[kept.source]
+    factor = np.array([1.0 if s.dataset == DATA else scale for s in kept.sources])[kept.source]
+    sumw, sumw2 = factor * kept.sums[:, SUMW], factor**2 * kept.sums[:, SUMW2]
+    inside, place, beyond = _places(kept.key, observable)
+    at = (p[inside], place[0], v[inside], *place[1:])
+    np.add.at(_view(filled)["value"], at, sumw[inside])
+    np.add.at(_view(filled)["variance"], at, sumw2[inside])
+    nominal = v == 0
+    counts = np.zeros((len(names), n_categories, *_view(filled).shape[3:]), np.int64)
+    counted = nominal[inside]
+    where: Any = (p[inside][counted], *(index[counted] for index in place))
+    np.add.at(counts, where, kept.count[inside][counted])
+    without = nominal & (kept.key[:, 0] == _UNCATEGORISED)
     uncategorised = np.zeros((len(names), 2))
+    np.add.at(uncategorised, p[without], np.stack([sumw[without], sumw2[without]], axis=1))
     outside = np.zeros(len(names) if observable else 0)
-    for index, source in enumerate(kept.sources):
-        rows = kept.source == index
-        factor = 1.0 if source.dataset == DATA else scale
-        p, v = names.index(source.dataset), variations.index(source.variation)
-        sums = kept.sums[rows] * factor
-        sums[:, SUMW2] *= factor
-        inside, place, beyond = _places(kept.key[rows], observable)
-        at: Any = (p, place[0], v, *place[1:])
-        np.add.at(view["value"], at, sums[inside, SUMW])
-        np.add.at(view["variance"], at, sums[inside, SUMW2])
-        if source.variation == NOMINAL:
-            of_process: Any = counts[p]
-            np.add.at(of_process, place, kept.count[rows][inside])
-            without = kept.key[rows, 0] == _UNCATEGORISED
-            uncategorised[p] = sums[without][:, [SUMW, SUMW2]].sum(axis=0)
-            if observable:
-                outside[p] = sums[beyond, SUMW].sum()
+    np.add.at(outside, p[beyond & nominal], sumw[beyond & nominal])
     label = events or ("all" if folds is None else f"fold {', '.join(map(str, sorted(chosen)))}")
     return Templates(
         filled,

@@ -206,7 +206,9 @@ class _Stages:
             raw = self._with_events(collector, inventory)
         else:
             raw = self._pass_1(collector, inventory, Sample)
-        sample = raw.normalise(normalisation).checked(job.config.processes)
+        # A background may be there for other channels alone.
+        expected = job.config.processes if len(job.config.channels) == 1 else job.config.signals
+        sample = raw.normalise(normalisation).checked(expected)
         sample.save(path)
         return sample
 
