@@ -59,8 +59,8 @@ RULES: dict[str, dict[str, str]] = {
         "signals": "processes, none twice, that are signals; at least one process must be left as background",
         "channels": "signal and control regions, by the names that the processor gives them; without the key "
         "`{SR: {}}`. Categories are learned from the events of the first one with learned categories",
-        "merge": "by new name, the backgrounds that are one process in templates and fit inputs; the training "
-        "keeps them apart",
+        "merge": "by new name, the backgrounds that are one process in templates and fit inputs; the "
+        "training keeps them apart",
         "output": "folder for the results, from that of the configuration on; `--output` comes first",
         "maximise": "the expected significance, each category by itself, with known backgrounds or with "
         "uncertain ones; that of a fit with nuisance parameters; or the precision 1/σ(μ) of such a fit",
@@ -135,9 +135,9 @@ RULES: dict[str, dict[str, str]] = {
         "floor": "a score below it, 0 included, counts as this one; it travels with the categorizer",
     },
     "ChannelConfig": {
-        "categorizer": "what gives the events of the channel their categories: `learned`, the ones that this job "
-        "learns; `single_bin`, all of them in one; or the path of a `categorizer.json`, from the folder of the "
-        "configuration",
+        "categorizer": "what gives the events of the channel their categories: `learned`, the ones that this "
+        "job learns; `single_bin`, all of them in one; or the path of a `categorizer.json`, from the folder of "
+        "the configuration",
         "observable": "what is binned inside each category, such as a mass",
     },
     "Observable": {
