@@ -136,8 +136,8 @@ RULES: dict[str, dict[str, str]] = {
     },
     "ChannelConfig": {
         "categorizer": "what gives the events of the channel their categories: `learned`, the ones that this "
-        "job learns; `single_bin`, all of them in one; or the path of a `categorizer.json`, from the folder of "
-        "the configuration",
+        "job learns; `single_bin`, all of them in one; or the path of a `categorizer.json`, from the folder "
+        "of the configuration",
         "observable": "what is binned inside each category, such as a mass",
     },
     "Observable": {
