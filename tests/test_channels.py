@@ -293,10 +293,15 @@ def test_the_trained_channel_may_have_any_name(folder, content, tmp_path):
     assert parse_config(made).training_channel == "boosted"
 
 
+ONLY_SR = {"class": "mine.py:Mine", "options": {"only": "SR"}}
 ERRORS = {
     "a channel that is not declared": (
         {"channels": {"SR": {}, "boosted": {}, "top": {"categorizer": "single_bin"}}},
         r"channel 'wjets' is not declared; there are \['SR', 'boosted', 'top'\]",
+    ),
+    "no events to learn from": (
+        {"channels": {"SR": {"categorizer": "single_bin"}, "boosted": {}}, "processor": ONLY_SR},
+        r"no event with all features was selected in channel 'boosted'",
     ),
     "a channel without events": (
         {"processor": {"class": "mine.py:Mine", "options": {"only": "SR boosted top", "shift": False}}},

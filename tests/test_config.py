@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cortado.columnar.datasets import resolve_files
-from cortado.config import Config, MetadataBranch, load_config, parse_config
+from cortado.config import ChannelConfig, Config, MetadataBranch, load_config, parse_config
 from cortado.coordinates import Identity, Linear, LogRatio
 from cortado.errors import ConfigError, InputError
 from cortado.objectives import (
@@ -193,6 +193,39 @@ def test_events_are_trained_on_in_many_coordinates_or_if_asked_for(n_coordinates
     assert parse_config(content).trains_on_events is wanted
 
 
+def test_channels_eras_and_merging_mean_what_they_say():
+    content = valid() | {
+        "eras": {"early": 4.4, "late": 7.0},
+        "channels": {
+            "CR": {"categorizer": "single_bin"},
+            "SR": {"observable": {"name": "m", "edges": {"bins": 2, "low": 0, "high": 10}, "flow": "drop"}},
+            "more": {"categorizer": "old/categorizer.json"},
+        },
+        "merge": {"V": ["W", "DY"]},
+    }
+    content["datasets"]["DY"]["era"] = "late"
+    config = parse_config(content)
+    assert config.training_channel == "SR"
+    assert config.channels["more"].path == "old/categorizer.json"
+    assert config.channels["CR"].path is config.channels["SR"].path is None
+    observable = config.channels["SR"].observable
+    assert observable is not None
+    assert (observable.bin_edges.tolist(), observable.flow) == ([0, 5, 10], "drop")
+    assert config.datasets["DY"].era == "late"
+    assert config.fitted_processes == ("ggH", "V")
+    assert parse_config(valid()).channels == {"SR": ChannelConfig()}
+    assert (
+        Config.model_validate(json.loads(json.dumps(config.model_dump(mode="json", by_alias=True)))) == config
+    )
+
+
+def test_an_era_takes_the_place_of_the_luminosity():
+    content = {k: v for k, v in valid().items() if k != "luminosity"} | {"eras": {"all": 5.0}}
+    for dataset in ("ggH", "DY"):
+        content["datasets"][dataset]["era"] = "all"
+    assert parse_config(content).luminosity is None
+
+
 @pytest.mark.parametrize(("categories", "expected"), [(5, (5,)), ([5, 10, 20], (5, 10, 20))])
 def test_one_or_several_numbers_of_categories(categories, expected):
     assert parse_config(changed("categories", to=categories)).categories == expected
@@ -270,6 +303,51 @@ INVALID = {
     ),
     "negative luminosity": (changed("luminosity", to=-3), r"luminosity: .*greater than 0 \(got -3\)"),
     "luminosity in words": (changed("luminosity", to="much"), r"luminosity: .*number.*\(got 'much'\)"),
+    "unknown era": (
+        changed("datasets", "DY", "era", to="2012"),
+        r"datasets.DY.era must be one of the eras \[\], got '2012'",
+    ),
+    "negative luminosity of an era": (changed("eras", to={"early": -1}), r"eras.early: .*greater than 0"),
+    "no channel to learn from": (
+        changed("channels", to={"SR": {"categorizer": "single_bin"}}),
+        r"channels need one with the categorizer learned, got \{'SR': 'single_bin'\}",
+    ),
+    "unknown categorizer": (
+        changed("channels", to={"SR": {"categorizer": "trained"}}),
+        r"channels.SR.categorizer: must be learned, single_bin or the path .*\(got 'trained'\)",
+    ),
+    "name of a channel": (changed("channels", to={"S-R": {}}), r"channels.S-R.*pattern"),
+    "edges that do not increase": (
+        changed("channels", to={"SR": {"observable": {"name": "m", "edges": [0, 2, 1]}}}),
+        r"channels.SR.observable.edges: must be at least two numbers, each larger .*\(got \[0, 2, 1\]\)",
+    ),
+    "equal bins of no width": (
+        changed(
+            "channels", to={"SR": {"observable": {"name": "m", "edges": {"bins": 2, "low": 1, "high": 1}}}}
+        ),
+        r"channels.SR.observable.edges.equal: low must be below high, got 1 and 1",
+    ),
+    "fate of what is beyond": (
+        changed("channels", to={"SR": {"observable": {"name": "m", "edges": [0, 1], "flow": "keep"}}}),
+        r"observable.flow: .*'fold' or 'drop' \(got 'keep'\)",
+    ),
+    "name of an axis": (
+        changed("channels", to={"SR": {"observable": {"name": "process", "edges": [0, 1]}}}),
+        r"observable.name: must not be the name of another axis",
+    ),
+    "merging a signal": (
+        changed("merge", to={"X": ["ggH", "W"]}),
+        r"merge names \['ggH'\], which are not among the backgrounds \['DY', 'W'\]",
+    ),
+    "merging twice": (
+        changed("merge", to={"X": ["W"], "Y": ["W"]}),
+        "merge must name a process at most once",
+    ),
+    "merging nothing": (changed("merge", to={"X": []}), "merge must name a process .* some for each new one"),
+    "a merged name that is taken": (
+        changed("merge", to={"DY": ["W"]}),
+        r"merge gives the names \['DY'\], which other processes have",
+    ),
     "unknown signal": (
         changed("signals", to=["VBF"]),
         r"signals \['VBF'\] are not among the processes \['DY', 'ggH', 'W'\]",

@@ -49,6 +49,7 @@ MODULES = [
     "cortado",
     "cortado.columnar",
     "cortado.templates",
+    "cortado.checks",
     "cortado.export",
     "cortado.config",
     "cortado.inference",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cortado.exact import Limit, Split
 
 _WORTH_MENTION = 0.1
+_MOST_CATEGORIES = 10
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def significance_table(rows: Sequence[SchemeRow], title: str, combined: str = "c
             _rounded(row.min_effective_events),
         )
         previous = row.scheme
-    if empty := [f"{r.scheme} ({r.events}): {r.without_background}" for r in rows if r.without_background]:
+    if empty := [
+        f"{r.scheme} ({r.events}): {_some(r.without_background)}" for r in rows if r.without_background
+    ]:
         table.caption = "Without background, so without significance: " + "; ".join(empty)
     return table
 
@@ -158,6 +161,12 @@ def objectives_table(yields: Mapping[str, Yields], objectives: Mapping[str, Obje
     for name, found in yields.items():
         table.add_row(name, *(f"{as_objective(o).value(found):.4f}" for o in objectives.values()))
     return table
+
+
+def _some(categories: Sequence[int]) -> str:
+    shown = ", ".join(map(str, categories[:_MOST_CATEGORIES]))
+    more = len(categories) - _MOST_CATEGORIES
+    return f"[{shown}, … and {more} more]" if more > 0 else f"[{shown}]"
 
 
 def _rounded(value: float) -> str:

@@ -20,6 +20,7 @@ from cortado.variations import both_sides, completed, mirrored, sides_of
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 DATA = "data_obs"
 _UNCATEGORISED = -1
@@ -264,69 +265,80 @@ def build_templates(
     for collision data with weights.
     """
     chosen = chosen_folds(folds, n_folds)
-    scale = n_folds / len(chosen)
     channel = only_channel(cells, channel)
-    if len(stray := np.setdiff1d(cells.key[:, 0], np.arange(_UNCATEGORISED, n_categories))):
-        raise InputError(f"categories must be {_UNCATEGORISED} … {n_categories - 1}, got {stray.tolist()}")
     here = cells.select(lambda s: s.channel == channel)
+    _refuse_stray_categories(here, n_categories)
     _refuse_weighted_data(here)
-    there = sorted({s.dataset for s in here.sources})
-    names = tuple(processes or there)
-    if unknown := sorted(set(there) - set(names)):
-        raise InputError(f"processes {unknown} are not among the declared {list(names)}")
+    names = _names(here, processes)
     reflected = {(s.dataset, s.variation) for s in mirrored(here)}
-    whole = completed(here, {name: name for name in there})
-    kept = whole.select(lambda s: s.dataset == DATA or s.fold in chosen)
-    kept = kept.relabel(lambda s: s._replace(fold=0))
+    kept = _of_folds(completed(here, {name: name for name in names}), chosen)
     variations = (NOMINAL, *sorted({s.variation for s in kept.sources} - {NOMINAL}))
+    p = np.array([names.index(s.dataset) for s in kept.sources], np.int64)[kept.source]
+    v = np.array([variations.index(s.variation) for s in kept.sources], np.int64)[kept.source]
+    sums = _scaled(kept, n_folds / len(chosen))
+    without = kept.key[:, 0] == _UNCATEGORISED
+    beyond, inside, place = _places(kept.key, observable)
     filled = _empty(names, n_categories, variations, observable and _axis(observable))
     view = _view(filled)
-    counts = np.zeros((len(names), n_categories, *view.shape[3:]), np.int64)
-    uncategorised = np.zeros((len(names), 2))
-    outside = np.zeros(len(names) if observable else 0)
-    for index, source in enumerate(kept.sources):
-        rows = kept.source == index
-        factor = 1.0 if source.dataset == DATA else scale
-        p, v = names.index(source.dataset), variations.index(source.variation)
-        sums = kept.sums[rows] * factor
-        sums[:, SUMW2] *= factor
-        inside, place, beyond = _places(kept.key[rows], observable)
-        at: Any = (p, place[0], v, *place[1:])
-        np.add.at(view["value"], at, sums[inside, SUMW])
-        np.add.at(view["variance"], at, sums[inside, SUMW2])
-        if source.variation == NOMINAL:
-            of_process: Any = counts[p]
-            np.add.at(of_process, place, kept.count[rows][inside])
-            without = kept.key[rows, 0] == _UNCATEGORISED
-            uncategorised[p] = sums[without][:, [SUMW, SUMW2]].sum(axis=0)
-            if observable:
-                outside[p] = sums[beyond, SUMW].sum()
+    at = (p[inside], place[0], v[inside], *place[1:])
+    view["value"], view["variance"] = (_sums(view.shape, at, column[inside]) for column in sums.T)
+    by_process = len(names), len(variations)
     label = events or ("all" if folds is None else f"fold {', '.join(map(str, sorted(chosen)))}")
     return Templates(
         filled,
-        counts,
-        uncategorised,
+        _sums(view.shape, at, kept.count[inside])[:, :, 0],
+        _sums((*by_process, 2), (p[without], v[without]), sums[without])[:, 0],
         label,
         channel,
         frozenset(d for d in {*derived, *reflected} if d[0] in names),
-        outside,
+        _sums(by_process, (p[beyond], v[beyond]), sums[beyond, 0])[:, 0] if observable else np.zeros(0),
         observable is None or observable.flow == "fold",
     )
 
 
-def _places(
-    key: Integers, observable: Observable | None
-) -> tuple[npt.NDArray[np.bool_], tuple[Integers, ...], npt.NDArray[np.bool_]]:
-    """Which rows with addresses ``key`` count, their category and bin, and which are beyond the edges."""
+def _names(cells: Cells, processes: Sequence[str] | None) -> tuple[str, ...]:
+    """The process axis: those of the cells, or the declared ones."""
+    there = sorted({s.dataset for s in cells.sources})
+    names = tuple(processes or there)
+    if unknown := sorted(set(there) - set(names)):
+        raise InputError(f"processes {unknown} are not among the declared {list(names)}")
+    return names
+
+
+def _of_folds(cells: Cells, folds: Collection[int]) -> Cells:
+    """The simulation of some folds, and all collision data, put together."""
+    kept = cells.select(lambda s: s.dataset == DATA or s.fold in folds)
+    return kept.relabel(lambda s: s._replace(fold=0))
+
+
+def _scaled(cells: Cells, factor: float) -> Floats:
+    """(n, 2) Σw and Σw² of the rows, with a factor on the weights of simulation."""
+    factors = np.array([1.0 if s.dataset == DATA else factor for s in cells.sources])[cells.source]
+    return np.stack([factors * cells.sums[:, SUMW], factors**2 * cells.sums[:, SUMW2]], axis=1)
+
+
+def _sums(shape: tuple[int, ...], index: Any, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A table of this shape in which values of the same index are added up."""
+    table = np.zeros(shape, values.dtype)
+    np.add.at(table, index, values)
+    return table
+
+
+def _places(key: Integers, observable: Observable | None) -> tuple[Bools, Bools, tuple[Integers, ...]]:
+    """Of rows with addresses ``key``: which are beyond the edges, which count, and their category and bin."""
     category = key[:, 0]
-    inside = category != _UNCATEGORISED
+    categorised = category != _UNCATEGORISED
     if observable is None:
-        return inside, (category[inside],), np.zeros(len(key), bool)
+        return np.zeros(len(key), bool), categorised, (category[categorised],)
     last = observable.n_bins - 1
-    beyond = inside & ((key[:, 1] < 0) | (key[:, 1] > last))
-    if observable.flow == "drop":
-        inside = inside & ~beyond
-    return inside, (category[inside], np.clip(key[inside, 1], 0, last)), beyond
+    beyond = categorised & ((key[:, 1] < 0) | (key[:, 1] > last))
+    inside = categorised & ~beyond if observable.flow == "drop" else categorised
+    return beyond, inside, (category[inside], np.clip(key[inside, 1], 0, last))
+
+
+def _refuse_stray_categories(cells: Cells, n_categories: int) -> None:
+    if len(stray := np.setdiff1d(cells.key[:, 0], np.arange(_UNCATEGORISED, n_categories))):
+        raise InputError(f"categories must be {_UNCATEGORISED} … {n_categories - 1}, got {stray.tolist()}")
 
 
 def _parts(processes: Sequence[str], groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

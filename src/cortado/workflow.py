@@ -201,12 +201,25 @@ class _Stages:
             channel,
         )
         fit = job.config.fit
-        collector = Collector(features, n_folds=fit.folds, max_cells=fit.sample_cells, channel=channel)
+        collector = Collector(
+            features,
+            n_folds=fit.folds,
+            max_cells=fit.sample_cells,
+            channel=channel,
+            declared=tuple(job.config.channels),
+        )
         if job.config.trains_on_events:
             raw = self._with_events(collector, inventory)
         else:
             raw = self._pass_1(collector, inventory, Sample)
-        sample = raw.normalise(normalisation).checked(job.config.processes)
+        if not raw.cells.sources:
+            raise InputError(
+                f"no event with all features was selected in channel {channel!r}, "
+                "from which categories are learned"
+            )
+        # A background may be there for other channels alone.
+        expected = job.config.processes if len(job.config.channels) == 1 else job.config.signals
+        sample = raw.normalise(normalisation).checked(expected)
         sample.save(path)
         return sample
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
 
 from cortado.cells import DEFAULT_CHANNEL, NOMINAL, Source
+from cortado.columnar.sink import refuse_undeclared
 from cortado.columnar.weights import by_variation
 from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError
@@ -34,6 +35,8 @@ class Collector:
         are doubled in size.
     channel
         The channel whose events are collected; those of others are left out. None collects all.
+    declared
+        The channels that there are, if another one is to be an error.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Collector:
         n_folds: int = 2,
         max_cells: int = DEFAULT_MAX_CELLS,
         channel: str | None = None,
+        declared: Collection[str] | None = None,
     ) -> None:
         if not isinstance(features, Features):
             features = Features.declare(features, coordinates, missing)
@@ -61,6 +65,7 @@ class Collector:
         self.n_folds = n_folds
         self.max_cells = max_cells
         self.channel = channel
+        self.declared = declared
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -106,10 +111,12 @@ class Collector:
         ------
         InputError
             If a feature is absent, lengths differ, identifiers are needed and absent, or a name is not that
-            of a variation. Features that are not finite numbers are counted in the sample and refused by
-            :meth:`Sample.checked`.
+            of a variation or, where they are declared, of a channel. Features that are not finite numbers are
+            counted in the sample and refused by :meth:`Sample.checked`.
         """
         weights = by_variation(weight, variation)
+        if self.declared is not None:
+            refuse_undeclared(channel, self.declared)
         if self.channel not in (None, channel):
             return self.empty
         parts = [

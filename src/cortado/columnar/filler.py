@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cortado.categorizer import Categorizer
 from cortado.cells import DEFAULT_CHANNEL, NOMINAL, Cells, Source
 from cortado.columnar.binning import Binning
+from cortado.columnar.sink import refuse_undeclared
 from cortado.columnar.sums import CategorySums
 from cortado.columnar.weights import by_variation
 from cortado.coordinates import Features
@@ -95,8 +96,7 @@ class TemplateFiller:
         """
         used = {name: b for name, b in self.binnings.items() if b.takes(channel)}
         if not used:
-            known = sorted({b.channel for b in self.binnings.values() if b.channel})
-            raise InputError(f"channel {channel!r} is not declared; there are {known}")
+            refuse_undeclared(channel, {b.channel for b in self.binnings.values() if b.channel})
         _refuse_unnamed(features, used)
         given = by_variation(weight, variation)
         events = _Events(features, next(iter(given.values())), event_id, self.n_folds)

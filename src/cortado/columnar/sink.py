@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from cortado.cells import DEFAULT_CHANNEL, NOMINAL
 from cortado.coordinates import Features
+from cortado.errors import InputError
+
+
+def refuse_undeclared(channel: str, declared: Collection[str]) -> None:
+    """Raise ``InputError`` if a channel is not one of those declared."""
+    if channel not in declared:
+        raise InputError(f"channel {channel!r} is not declared; there are {sorted(declared)}")
 
 
 class Sink(Protocol):

@@ -36,6 +36,8 @@ class Named(NamedTuple):
 def write_templates(templates: Templates | Sequence[Templates], path: str | Path = "templates.root") -> Path:
     """Write all templates, data included, as TH1D of one unit bin a category with Σw² as squared errors.
 
+    With an observable they are TH2D, with its bins along the second axis.
+
     The nominal template of a process is ``<channel>/<process>``, another variation of it
     ``<channel>/<process>_<variation>``; a variation that a process was not filled with (no entry in any
     category) is left out. Reading the file gives values and variances back to the last bit.
