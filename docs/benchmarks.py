@@ -80,7 +80,16 @@ def peer(result: dict[str, Any]) -> str:
         "median of the epochs after the first. Significances and backgrounds are of those that were made."
     )
     headings = (
-        *("toy", "K", "program", "steps", "time of gato-hep / this", "CPU time", "Z, training", "Z, test"),
+        *(
+            "toy",
+            "K",
+            "program",
+            "steps",
+            "time of gato-hep / this",
+            "CPU time likewise",
+            "Z, training",
+            "Z, test",
+        ),
         *("smallest background, training", "test", "peak memory, MB (before)", "time"),
     )
     extrapolated = any(row["extrapolated"] for row in rows)

@@ -113,12 +113,12 @@ RULES: dict[str, dict[str, str]] = {
         "features": _GROUP,
         "kind": f"{_KIND}; the features as they stand, u = x",
         "width": "width of a cell, one a feature and in its unit; without it 1/320 (with a single "
-        "coordinate 1/1600, from four on 1/200) of the range of the central 90 % of the first events read, "
+        "coordinate 1/12800, from four on 1/200) of the range of the central 90 % of the first events read, "
         "rounded to a power of two",
     },
     "Linear": {
         "features": _GROUP,
-        "kind": f"{_KIND}; u = x, in cells of 1/320 of the range, with a single coordinate 1/1600, from "
+        "kind": f"{_KIND}; u = x, in cells of 1/320 of the range, with a single coordinate 1/12800, from "
         "four on 1/200",
         "range": "[low, high], upwards, for all features of the group; values outside are kept",
     },
@@ -164,7 +164,8 @@ RULES: dict[str, dict[str, str]] = {
         "can be had",
         "train_on": "the cells of the sample, or after them the events one by one: exact where cells are too "
         "coarse, in a time that grows with the number of events. `auto` takes events from four coordinates "
-        "on. Pass 1 then writes them to the output folder, which all workers must see",
+        "on, where there are no `nuisances`. Pass 1 then writes them to the output folder, which all workers "
+        "must see",
         "event_steps": "gradient steps on events, from the best categories found on cells",
         "steps": "gradient steps from each start",
         "starts": "how many starts; the best hard categories of all are kept",

@@ -16,11 +16,13 @@ from cortado import toys
 from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Source
 from cortado.coordinates import Features, Identity
 from cortado.errors import ConfigError, InputError
+from cortado.models import GaussianMixture
 from cortado.normalisation import Normalisation, weight_factor
-from cortado.objectives import Asimov, Objective
+from cortado.objectives import Asimov, MinBackground, Objective
 from cortado.objectives.yields import Yields
 from cortado.points import Points, to_24_bits
 from cortado.sample import DEFAULT_MAX_CELLS, Sample
+from cortado.training import fit
 
 FEATURES = Features.declare(["a", "b"], [Identity(features=("a", "b"), width=(0.5, 0.25))], {"b": -999.0})
 N_FOLDS = 3
@@ -427,6 +429,22 @@ def test_cells_say_of_categories_what_events_say_to_a_per_mille(toy):
     asimov = Objective((Asimov(toy.signals),))
     assert asimov.value(on_cells) == pytest.approx(asimov.value(on_events), rel=1e-3)
     assert np.any(on_cells.count != on_events.count)
+
+
+def test_learned_categories_of_one_coordinate_are_worth_on_events_what_cells_say():
+    """With a single coordinate every boundary cuts a cell, and a training finds where that pays."""
+    toy = next(t for t in toys.FAMILY if t.name == "one score")
+    arrays = toys.arrays(toy.events(seed=2, n_signal=20_000, n_background=100_000))
+    sample = Sample.from_arrays(arrays, toy.coordinates, names=toy.names, n_folds=1)
+    objective = Asimov(toy.signals) + MinBackground(10.0)
+    found = fit(GaussianMixture(8), sample, objective, seed=1, starts=1, steps=100, evaluate_every=50)
+    rows = []
+    for x, w in (arrays[process] for process in found.training.processes):
+        category = found.categorizer(np.asarray(x, np.float64))
+        rows.append([np.bincount(category, v, 8) for v in (w, w**2, np.ones(len(w)))])
+    sumw, sumw2, count = np.stack(rows, axis=1)
+    on_events = Yields(found.training.processes, sumw, sumw2, count.astype(np.int64))
+    assert objective.value(found.training) == pytest.approx(objective.value(on_events), rel=3e-4)
 
 
 # --- from arrays --------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ _ROUNDING = 1e-6  # by which a score of single precision may miss 0 and 1
 _LOGARITHMS = 10.0  # the range of log-ratios in which most of what matters lies
 # Cells across a range, by the number of coordinates. With a single one every boundary cuts one cell, and its
 # events weigh more; from four on there are about as many cells as events anyway.
-_CELLS_PER_RANGE = {1: 1600, 2: 320, 3: 320}
+_CELLS_PER_RANGE = {1: 12_800, 2: 320, 3: 320}
 _CELLS_PER_RANGE_OF_MANY = 200
 _LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_ADDRESS = 2.0**48
@@ -82,7 +82,7 @@ class Identity(_Group):
     """The features as they stand: u = x.
 
     ``width`` is the cell width in the feature's unit, one a feature; without it 1/320 of the central 90 %
-    range of the first events read is taken, 1/1600 with a single coordinate, 1/200 from four on.
+    range of the first events read is taken, 1/12800 with a single coordinate, 1/200 from four on.
     """
 
     kind: Literal["identity"] = "identity"
@@ -109,7 +109,7 @@ class Identity(_Group):
 class Linear(_Group):
     """The features as they stand, u = x, and the range [lo, hi] in which they matter; others are kept, too.
 
-    The range sets the cell width, 1/320 of it (1/1600 with a single coordinate, 1/200 from four on), and
+    The range sets the cell width, 1/320 of it (1/12800 with a single coordinate, 1/200 from four on), and
     where equidistant bins are made.
     """
 

@@ -96,12 +96,11 @@ def of_the_cells(config: Config, sample: Sample, compared: Mapping[int, Compared
     """What the user should know where cells say something else than the events in them."""
     if config.trains_on_events:
         advice = "the training went on with the events"
-    elif sample.doublings:
-        advice = (
-            "training on events (fit.train_on), or more cells (fit.sample_cells), would take it into account"
-        )
     else:
-        advice = "training on events (fit.train_on), or smaller cells, would take it into account"
+        more = "more cells (fit.sample_cells)" if sample.doublings else "smaller cells"
+        # Events are held without their variations.
+        on_events = "" if config.nuisances else "training on events (fit.train_on), or "
+        advice = f"{on_events}{more} would take it into account"
     for n, c in compared.items():
         if abs(c.difference) > _NOTED_DIFFERENCE:
             yield (

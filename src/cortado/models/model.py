@@ -214,5 +214,7 @@ def coordinates(u: Any, dimensions: int) -> Any:
 
 
 def tempered(logits: Any, sharpness: Any) -> Any:
-    """softmax(sharpness · logits) over the last axis."""
-    return tf.nn.softmax(logits * tf.cast(sharpness, tf.float64), axis=-1)
+    """softmax(sharpness · logits) of logits (n, K) over the last axis."""
+    # With the places last in memory, compiled loops over them take several at a time.
+    scaled = tf.transpose(logits * tf.cast(sharpness, tf.float64))
+    return tf.transpose(tf.nn.softmax(scaled, axis=0))
