@@ -92,8 +92,8 @@ class Likelihood:
             for b in np.flatnonzero(~(background[place] > 0))[:1]:
                 raise InputError(
                     f"without the signals of {', '.join(self.strengths)}, channel {channel!r} must have "
-                    f"expected events in every bin, got {background[place][b]:g} in bin {b}: raise the minimum yield, "
-                    f"merge bins, or name the strengths of signals, if these are not all"
+                    f"expected events in every bin, got {background[place][b]:g} in bin {b}: raise the "
+                    f"minimum yield, merge bins, or name the strengths of signals, if some of these are of none"
                 )
 
     @property
