@@ -93,7 +93,7 @@ class Likelihood:
                 raise InputError(
                     f"without the signals of {', '.join(self.strengths)}, channel {channel!r} must have "
                     f"expected events in every bin, got {background[place][b]:g} in bin {b}: raise the "
-                    f"minimum yield, merge bins, or name the strengths of signals, if some of these are of none"
+                    f"minimum yield, merge bins, or name the strengths of signals, if these are others"
                 )
 
     @property
