@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Source
 from cortado.errors import InputError
-from cortado.kernels import sum_by_number
+from cortado.kernels import sum_records
 from cortado.tally import Tally, distinct
 
 DIMENSIONS = 2
@@ -153,11 +153,11 @@ def test_no_table_of_a_box_is_made_for_distant_cells(monkeypatch, distance, larg
     """Two cells 10⁹ apart in each direction must not cost 10¹⁸ of memory."""
     sizes: list[int] = []
 
-    def noting(number, size, *arguments):
-        sizes.append(size)
-        return sum_by_number(number, size, *arguments)
+    def noting(records, seen, *others):
+        sizes.append(len(seen))
+        return sum_records(records, seen, *others)
 
-    monkeypatch.setattr("cortado.tally.sum_by_number", noting)
+    monkeypatch.setattr("cortado.tally.sum_records", noting)
     fill([Event("a", 0, (i * distance, i * distance), 1.0, (0.0, 0.0)) for i in range(2)])
     assert max(sizes) == largest
 
@@ -177,6 +177,27 @@ def test_events_may_come_in_any_order():
     assert np.array_equal(found.key, whole.key)
     assert np.array_equal(found.n_events, whole.count)
     np.testing.assert_allclose(found.sums, whole.sums, atol=1e-12)
+
+
+def test_fills_that_use_the_same_memory_do_not_disturb_one_another():
+    """Neither one after the other, with what was found before, nor at the same time."""
+    rng = np.random.default_rng(6)
+    address = rng.integers(-30, 30, (2, 500, 3))
+    weight, u = rng.normal(1, 1, (2, 500)), rng.normal(0, 1, (2, 500, 2))
+
+    def tally(i: int) -> Tally:
+        found = Tally(500, 3, 2)
+        found.add(address[i].T.copy(), weight[i], u[i].T.copy())
+        return found
+
+    one = tally(0).rows()
+    before = [column.copy() for column in one]
+    first, second = tally(0), tally(1)
+    other, again = second.rows(), first.rows()
+    for column, same, repeated in zip(one, before, again, strict=True):
+        assert np.array_equal(column, same)
+        assert np.array_equal(column, repeated)
+    assert other.sums[:, 0].sum() == pytest.approx(weight[1].sum())
 
 
 def test_weights_that_cancel_leave_a_row():

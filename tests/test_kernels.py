@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cortado.kernels import addresses, compiled, number_in_box
+from cortado.kernels import addresses, cell_addresses, compiled, n_within, number_in_box
 
 
 def test_without_a_folder_functions_are_compiled_all_the_same():
@@ -21,10 +21,25 @@ def test_numbers_of_addresses_are_those_of_numpy_and_lead_back():
     inside = np.stack(np.meshgrid(*(np.arange(n) for n in span), indexing="ij")).reshape(3, -1)
     number = number_in_box(inside + low[:, None], low, span)
     assert np.array_equal(number, np.ravel_multi_index(tuple(inside), tuple(span)))
-    assert np.array_equal(addresses(number, low, span), (inside + low[:, None]).T)
+    assert np.array_equal(np.column_stack(addresses(number, low, span)), (inside + low[:, None]).T)
 
 
 def test_what_is_outside_of_a_box_has_no_number():
     low, span = np.array([-3, 5]), np.array([4, 6])
     address = np.array([[-4, 1, -3, 0, 0, -(2**53)], [5, 5, 4, 11, 10, 2**53]])
     assert number_in_box(address, low, span).tolist() == [-1, -1, -1, -1, 23, -1]
+
+
+def test_cells_are_those_of_numpy_on_either_side_of_zero_and_on_their_edges():
+    width = np.array([0.25, 0.1])
+    u = np.stack([np.arange(-8, 9) * 0.125, np.linspace(-1.0, 1.0, 17)])
+    first = np.arange(17)
+    address = cell_addresses(first, u, width)
+    assert np.array_equal(address[0], first)
+    assert np.array_equal(address[1:], np.floor(u / width[:, None]))
+
+
+def test_values_within_limits_are_counted():
+    for kind in (np.float64, np.float32):
+        values = np.array([-0.5, 0.0, 0.25, 1.0, 1.5, np.nan, np.inf, -np.inf], kind)
+        assert n_within(values, 0.0, 1.0) == 3

@@ -167,11 +167,13 @@ def _summed(
     sources: tuple[Source, ...], source: Integers, key: Integers, sums: Floats, count: Integers
 ) -> Cells:
     """A table of rows that may share their source and address."""
-    unique, index = distinct(np.column_stack([source, key]))
+    unique, index = distinct(np.stack([source, *key.T]).T)
+    table = np.empty((len(unique), sums.shape[1]))  # filled column by column: there may be millions of rows
+    for new, old in zip(table.T, sums.T, strict=True):
+        new[:] = np.bincount(index, weights=old, minlength=len(unique))
     # Sums of counts are exact in float64 up to 2⁵³ events a cell.
-    new = np.stack([np.bincount(index, weights=c, minlength=len(unique)) for c in (*sums.T, count)], axis=1)
-    table = new[:, :-1].astype(np.float64)
-    return Cells(sources, unique[:, 0].copy(), unique[:, 1:].copy(), table, new[:, -1].astype(np.int64))
+    total = np.bincount(index, weights=count, minlength=len(unique)).astype(np.int64)
+    return Cells(sources, unique[:, 0].copy(), unique[:, 1:].copy(), table, total)
 
 
 def only_channel(cells: Cells, channel: str | None = None) -> str:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from cortado.blocks import blocks
 from cortado.errors import InputError, sentences
+from cortado.kernels import n_within
 
 Floats = npt.NDArray[np.float64]
 
@@ -147,7 +148,8 @@ class _Scores(_Group):
         return (_LOGARITHMS / cells,) * len(self.labels)
 
     def _log(self, p: Floats) -> Floats:
-        return np.log(np.maximum(p, self.floor))
+        bounded = np.maximum(p, self.floor)
+        return np.log(bounded, out=bounded)
 
 
 class Logit(_Scores):
@@ -303,6 +305,11 @@ class Features(BaseModel):
             for column in self.columns(group):
                 valid[:, column] = group.valid(x[:, column])
         return valid
+
+    def all_valid(self, x: Floats) -> bool:
+        """Whether all of the features (n, D) have coordinates."""
+        limits = self.limits
+        return all(n_within(x.T[i], *limits[name]) == len(x) for i, name in enumerate(self.names))
 
     def forward(self, x: Floats) -> Floats:
         """Coordinates (n, d), float64, of features (n, D) in the order of ``names``."""

@@ -60,12 +60,15 @@ class GivenEvents:
     def clean(self, rows: slice = slice(None)) -> CleanEvents:
         """Some of the events as float64 arrays, with missing and unusable ones marked."""
         x = _table([column[rows] for column in self.columns])
+        weight = self.weight[rows].astype(np.float64)
         missing = missing_events(self.features, x)
+        if not missing.any() and self.features.all_valid(x):  # as nearly always, and soon found out
+            return CleanEvents(x, weight, missing, np.ones(len(x), bool), {})
         valid = self.features.valid(x)
         usable = valid.all(axis=1) & ~missing
         bad = () if usable.all() else zip(self.features.names, (~valid & ~missing[:, None]).T, strict=True)
         invalid = {name: n for name, b in bad if (n := int(np.count_nonzero(b)))}
-        return CleanEvents(x, self.weight[rows].astype(np.float64), missing, usable, invalid)
+        return CleanEvents(x, weight, missing, usable, invalid)
 
 
 def clean(features: Features, values: Any, weight: npt.ArrayLike) -> CleanEvents:

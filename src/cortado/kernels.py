@@ -12,9 +12,14 @@ from numba import njit
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+# As many integers as there are columns. The length of a tuple is part of its type, so that loops over so few
+# numbers are compiled into none, which makes them several times as fast.
+Columns = tuple[int, ...]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_ROUGH = 10  # bits in which numbers may differ that are near one another
+_PART_BITS = 10
+PART = 1 << _PART_BITS  # so many numbers that follow one another are near one another
 
 
 def compiled(function: Function) -> Function:
@@ -24,6 +29,11 @@ def compiled(function: Function) -> Function:
     except RuntimeError:  # there is no folder to keep it in
         kept = njit(function)
     return kept
+
+
+def columns(n: int) -> Columns:
+    """What stands for n columns."""
+    return tuple(range(n))
 
 
 @compiled
@@ -75,92 +85,109 @@ def number_in_box(address: Integers, low: Integers, span: Integers) -> Integers:
 
 
 @compiled
-def addresses(number: Integers, low: Integers, span: Integers) -> Integers:
-    """(n, c) addresses with numbers (n,) in the box with corner ``low`` (c,) and extent ``span`` (c,)."""
-    address = np.empty((len(number), len(low)), np.int64)
+def addresses(number: Integers, low: Integers, span: Integers) -> tuple[Integers, Integers]:
+    """Addresses with numbers (n,) in the box with corner ``low`` (c,) and extent ``span`` (c,).
+
+    Their first integer (n,), and the others (n, c − 1).
+    """
+    first, others = np.empty(len(number), np.int64), np.empty((len(number), len(low) - 1), np.int64)
     for row in range(len(number)):
         rest = number[row]
         for c in range(len(low) - 1, 0, -1):
             higher = rest // span[c]
-            address[row, c] = low[c] + rest - higher * span[c]
+            others[row, c - 1] = low[c] + rest - higher * span[c]
             rest = higher
-        address[row, 0] = low[0] + rest
+        first[row] = low[0] + rest
+    return first, others
+
+
+@compiled
+def n_within(values: Any, low: float, high: float) -> int:
+    """How many values (n,) lie between two numbers or are one of them."""
+    n = 0
+    for i in range(len(values)):
+        n += (values[i] >= low) & (values[i] <= high)
+    return n
+
+
+@compiled
+def cell_addresses(first: Integers, u: Floats, width: Floats) -> Integers:
+    """(1 + d, n) addresses: ``first`` (n,), and the cells ⌊u / width⌋ of coordinates (d, n), widths (d,)."""
+    address = np.empty((1 + len(u), len(first)), np.int64)
+    address[0] = first
+    for i in range(len(u)):
+        cell, coordinate, w = address[1 + i], u[i], width[i]
+        for event in range(len(first)):
+            quotient = coordinate[event] / w
+            towards_zero = np.int64(quotient)
+            cell[event] = towards_zero - (quotient < towards_zero)
     return address
 
 
 @compiled
-def append_inside(
-    number: Integers,
-    weight: Floats,
-    coordinates: Floats,
-    n_before: int,
-    all_numbers: Integers,
-    all_weights: Floats,
-    all_coordinates: Floats,
-) -> int:
-    """Append the events (n,) that have a number to arrays that hold ``n_before``; how many these are then.
-
-    ``coordinates`` (m, n) and, of as many events as there may be, ``all_coordinates`` (m, N).
-    """
-    end = n_before
+def mark(number: Integers, seen: Bools, in_part: Integers) -> None:
+    """Mark in ``seen`` which numbers (n,) there are, and count by ``in_part`` those in each ``PART``."""
     for event in range(len(number)):
-        all_numbers[end], all_weights[end] = number[event], weight[event]
-        end += number[event] >= 0
-    for i in range(len(coordinates)):
-        end = n_before
-        for event in range(len(number)):
-            all_coordinates[i, end] = coordinates[i, event]
-            end += number[event] >= 0
-    return end
+        seen[number[event]] = True
+        in_part[number[event] >> _PART_BITS] += 1
 
 
 @compiled
-def sum_by_number(
-    number: Integers, size: int, weight: Floats, coordinates: Floats
-) -> tuple[Integers, Floats, Integers]:
-    """Sums of n events that have the same number, from 0 to size − 1.
+def sort_roughly(
+    number: Integers,
+    weight: Floats,
+    coordinates: Floats,
+    in_part: Integers,
+    m: Columns,
+    records: Floats,
+) -> None:
+    """Records of n events in the order of the parts of their numbers, ``records`` (n, 2 + m).
 
-    ``weight`` (n,) and ``coordinates`` (m, n) of the events. Returns the m different numbers, in order, sums
-    (m, 3 + m) of w, w², |w| and |w|·u, and counts (m,).
+    ``number``, ``weight`` (n,) and ``coordinates`` (m, n); ``in_part`` as of :func:`mark`.
     """
-    # Events are sorted roughly, so that the sums of those that follow one another are in the cache.
-    n, m = len(number), len(coordinates)
-    end = np.zeros((size >> _ROUGH) + 2, np.int64)
-    for event in range(n):
-        end[(number[event] >> _ROUGH) + 2] += 1
-    end = np.cumsum(end)
-    events = np.empty((n, 2 + m))
-    for event in range(n):
-        part = (number[event] >> _ROUGH) + 1
-        events[end[part], 0], events[end[part], 1] = number[event], weight[event]
-        for i in range(m):
-            events[end[part], 2 + i] = coordinates[i, event]
+    end = np.cumsum(in_part) - in_part
+    for event in range(len(number)):
+        part = number[event] >> _PART_BITS
+        record = end[part]
+        records[record, 0], records[record, 1] = number[event], weight[event]
+        for i in range(len(m)):
+            records[record, 2 + i] = coordinates[i, event]
         end[part] += 1
 
-    unique, sums, count = np.empty(n, np.int64), np.empty((n, 3 + m)), np.empty(n, np.int64)
-    row_of = np.empty(1 << _ROUGH, np.int64)
-    rows = 0
-    for part in range(len(end) - 1):
-        some, first = events[end[part] : end[part + 1]], part << _ROUGH
-        if not len(some):
+
+@compiled
+def sum_records(
+    records: Floats,
+    seen: Bools,
+    in_part: Integers,
+    m: Columns,
+    sums: Floats,
+    n_events: Integers,
+) -> None:
+    """Add up the records (n, 2 + m) of :func:`sort_roughly` that have the same number.
+
+    Into a row for each number that was ``seen``, in order: ``sums`` (r, 3 + m) of w, w², |w| and |w|·u, and
+    ``n_events`` (r,), both of which are zero before.
+    """
+    # The rows of one part after the other are in the cache.
+    row_of = np.empty(PART, np.int64)
+    row, start = 0, 0
+    for part in range(len(in_part)):
+        if not in_part[part]:
             continue
-        row_of[:] = -1
-        for event in range(len(some)):
-            row_of[int(some[event, 0]) - first] = 0
-        for i in range(len(row_of)):
-            if row_of[i] == 0:
-                unique[rows], sums[rows], count[rows] = first + i, 0.0, 0
-                row_of[i] = rows
-                rows += 1
-        for event in range(len(some)):
-            row, w = row_of[int(some[event, 0]) - first], some[event, 1]
-            sums[row, 0] += w
-            sums[row, 1] += w * w
-            sums[row, 2] += abs(w)
-            for i in range(m):
-                sums[row, 3 + i] += abs(w) * some[event, 2 + i]
-            count[row] += 1
-    return unique[:rows].copy(), sums[:rows].copy(), count[:rows].copy()  # a view would keep all n rows
+        first = part << _PART_BITS
+        for i in range(min(PART, len(seen) - first)):
+            row_of[i] = row
+            row += seen[first + i]
+        for record in range(start, start + in_part[part]):
+            this, w = row_of[int(records[record, 0]) - first], records[record, 1]
+            sums[this, 0] += w
+            sums[this, 1] += w * w
+            sums[this, 2] += abs(w)
+            for i in range(len(m)):
+                sums[this, 3 + i] += abs(w) * records[record, 2 + i]
+            n_events[this] += 1
+        start += in_part[part]
 
 
 @compiled
@@ -173,19 +200,20 @@ def merge_rows(
     other_key: Integers,
     other_sums: Floats,
     other_count: Integers,
+    d: Columns,
+    s: Columns,
 ) -> tuple[Integers, Integers, Floats, Integers]:
     """The rows of two tables, each unique and sorted by source (n,) and key (n, d), as one such table.
 
     Rows of the same source and key are added: ``sums`` (n, s) and ``count`` (n,).
     """
     n, n_other = len(source), len(other_source)
-    dimensions, columns = key.shape[1], sums.shape[1]
     # The new row of each. Which table is next cannot be foreseen, so nothing branches on it.
     row, other_row = np.empty(n, np.int64), np.empty(n_other, np.int64)
     a, b, rows = 0, 0, 0
     while a < n and b < n_other:
         order = int(source[a] > other_source[b]) - int(source[a] < other_source[b])
-        for i in range(dimensions):
+        for i in range(len(d)):
             order += (order == 0) * (int(key[a, i] > other_key[b, i]) - int(key[a, i] < other_key[b, i]))
         row[a], other_row[b] = rows, rows
         a += order <= 0
@@ -197,23 +225,23 @@ def merge_rows(
         other_row[rest] = rows + rest - b
     rows += n - a + n_other - b
 
-    new_source, new_key = np.empty(rows, np.int64), np.empty((rows, dimensions), np.int64)
-    new_sums, new_count = np.zeros((rows, columns)), np.zeros(rows, np.int64)
+    new_source, new_key = np.empty(rows, np.int64), np.empty((rows, len(d)), np.int64)
+    new_sums, new_count = np.zeros((rows, len(s))), np.zeros(rows, np.int64)
     # Loops over few numbers: assignments of whole rows take numba seconds to compile.
     for a in range(n):
         new = row[a]
         new_source[new] = source[a]
         new_count[new] = count[a]
-        for i in range(dimensions):
+        for i in range(len(d)):
             new_key[new, i] = key[a, i]
-        for i in range(columns):
+        for i in range(len(s)):
             new_sums[new, i] = sums[a, i]
     for b in range(n_other):
         new = other_row[b]
         new_source[new] = other_source[b]
         new_count[new] += other_count[b]
-        for i in range(dimensions):
+        for i in range(len(d)):
             new_key[new, i] = other_key[b, i]
-        for i in range(columns):
+        for i in range(len(s)):
             new_sums[new, i] += other_sums[b, i]
     return new_source, new_key, new_sums, new_count

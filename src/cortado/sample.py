@@ -20,6 +20,7 @@ from cortado.coordinates import Coordinates, Features
 from cortado.errors import ConfigError, InputError
 from cortado.events import GivenEvents, missing_events, refuse_invalid
 from cortado.folds import checked_ids, chosen_folds, content_ids, fold_of
+from cortado.kernels import cell_addresses, n_within
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
 from cortado.points import Points, to_24_bits
@@ -144,10 +145,9 @@ class Sample:
         for rows in blocks(len(given)):
             events = given.clean(rows)
             kept = slice(None) if events.usable.all() else events.usable
-            u = features.forward(events.x[kept])
-            address = np.empty((1 + features.dimensions, len(u)), np.int64)
-            address[0], address[1:] = fold[rows][kept], _cell(u, widths, features, source.dataset).T
-            tally.add(address, events.weight[kept], u.T)
+            u = features.forward(events.x[kept]).T
+            _refuse_distant(u, widths, features, source.dataset)
+            tally.add(cell_addresses(fold[rows][kept], u, widths), events.weight[kept], u)
             n_missing += events.n_missing
             invalid.update(events.invalid)
         return cls(
@@ -390,16 +390,15 @@ def _times_doubled(doublings: int, dimensions: int) -> Integers:
     return (doublings + dimensions - 1 - np.arange(dimensions)) // dimensions
 
 
-def _cell(u: Floats, widths: Floats, features: Features, dataset: str) -> Floats:
-    """(n, d) the cells ⌊u / width⌋ of coordinates (n, d); ``InputError`` if one is too far away."""
-    cell = np.floor(u / widths)
-    if cell.size and np.abs(cell).max() >= 2.0**_KEY_BITS:
+def _refuse_distant(u: Floats, widths: Floats, features: Features, dataset: str) -> None:
+    """Raise ``InputError`` if a cell of coordinates (d, n) is too far away to have an address."""
+    farthest = 2.0**_KEY_BITS
+    if any(n_within(v, -farthest * w, farthest * w) < len(v) for v, w in zip(u, widths, strict=True)):
         raise InputError(
             f"dataset {dataset!r}: a value of {list(features.labels)} is more than "
-            f"{2.0**_KEY_BITS:.0e} cell widths {list(features.widths)} from zero; "
+            f"{farthest:.0e} cell widths {list(features.widths)} from zero; "
             "declare it missing, or choose larger widths"
         )
-    return cell
 
 
 def _of_variation(cells: Cells, variation: str, folds: Collection[int]) -> Cells:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cortado.kernels import addresses, append_inside, merge_rows, number_in_box, sum_by_number
+from cortado.kernels import (
+    PART,
+    addresses,
+    columns,
+    mark,
+    merge_rows,
+    number_in_box,
+    sort_roughly,
+    sum_records,
+)
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -31,7 +40,9 @@ class Rows(NamedTuple):
 
     def merged(self, other: Rows) -> Rows:
         """The rows of both, those of the same address added."""
-        return Rows(*merge_rows(*self, *other))
+        return Rows(
+            *merge_rows(*self, *other, columns(self.key.shape[1]), columns(self.sums.shape[1])),
+        )
 
 
 class Tally:
@@ -43,49 +54,92 @@ class Tally:
 
     def __init__(self, n_events: int, dimensions: int, moments: int) -> None:
         self._largest = max(_BOX_PER_EVENT * n_events, _BOX_ALWAYS)
-        self._low, self._span = np.zeros((2, dimensions), np.int64)
-        self._number, self._weight = np.empty(n_events + 1, np.int64), np.empty(n_events + 1)
-        self._coordinates = np.empty((moments, n_events + 1))  # one more: written to, and then over
+        self._memory, arrays = _borrowed(
+            ((n_events,), np.int64),
+            ((n_events,), np.float64),
+            ((moments, n_events), np.float64),
+            ((n_events, 2 + moments), np.float64),
+            ((self._largest,), np.bool_),
+        )
+        self._number, self._weight, self._coordinates, self._records, self._marks = arrays
         self._n = 0
+        self._use_box([0] * dimensions, [0] * dimensions)
         self._outside: list[tuple[Integers, Floats, Floats]] = []
 
     def add(self, address: Integers, weight: Floats, coordinates: Floats) -> None:
         """Add n events: ``address`` (c, n), ``weight`` (n,), ``coordinates`` (m, n)."""
         if not self._n and not self._outside and len(weight):
-            self._place_box(address)
+            self._choose_box(address)
         number = number_in_box(address, self._low, self._span)
-        outside = np.flatnonzero(number < 0)
-        if len(outside):
+        if number.min(initial=0) < 0:
+            outside, inside = number < 0, number >= 0
             self._outside.append((address[:, outside], weight[outside], coordinates[:, outside]))
-        everything = self._number, self._weight, self._coordinates
-        self._n = append_inside(number, weight, coordinates, self._n, *everything)
+            number, weight, coordinates = number[inside], weight[inside], coordinates[:, inside]
+        new = slice(self._n, self._n + len(number))
+        self._number[new], self._weight[new], self._coordinates[:, new] = number, weight, coordinates
+        self._n = new.stop
+        mark(number, self._seen, self._in_part)
 
     def rows(self) -> Rows:
-        """What was added up."""
-        number, sums, n_events = sum_by_number(
-            self._number[: self._n],
-            math.prod(self._span.tolist()),
-            self._weight[: self._n],
-            self._coordinates[:, : self._n],
-        )
-        inside = _rows(addresses(number, self._low, self._span), sums, n_events)
+        """What was added up. Nothing can be added any more."""
+        numbers = np.flatnonzero(self._seen)
+        m = columns(len(self._coordinates))
+        sums, n_events = np.zeros((len(numbers), 3 + len(m))), np.zeros(len(numbers), np.int64)
+        events = self._number[: self._n], self._weight[: self._n], self._coordinates[:, : self._n]
+        sort_roughly(*events, self._in_part, m, self._records)
+        sum_records(self._records, self._seen, self._in_part, m, sums, n_events)
+        _give_back(self._memory)
+        del self._memory  # another tally may have it from now on
+        inside = Rows(*addresses(numbers, self._low, self._span), sums, n_events)
         if not self._outside:
             return inside
         address, weight, coordinates = (
             np.ascontiguousarray(np.concatenate(part, axis=-1)) for part in zip(*self._outside, strict=True)
         )
         unique, index = distinct(address.T)
-        _, sums, n_events = sum_by_number(index, len(unique), weight, coordinates)
-        return inside.merged(_rows(unique, sums, n_events))
+        tally = Tally(len(weight), 1, len(m))
+        tally.add(index[None], weight, coordinates)
+        _, _, sums, n_events = tally.rows()
+        return inside.merged(Rows(unique[:, 0].copy(), unique[:, 1:].copy(), sums, n_events))
 
-    def _place_box(self, address: Integers) -> None:
+    def _choose_box(self, address: Integers) -> None:
         """Make the box that of some addresses (c, n), with a quarter around it if it may be so large."""
         low, span = _extent(address)
         for around in ([s // 4 for s in span], [0] * len(span)):
             wide = [s + 2 * a for s, a in zip(span, around, strict=True)]
             if math.prod(wide) <= self._largest:
-                self._low, self._span = np.array(low) - np.array(around), np.array(wide)
+                self._use_box([first - a for first, a in zip(low, around, strict=True)], wide)
                 return
+
+    def _use_box(self, low: list[int], span: list[int]) -> None:
+        self._low, self._span = np.array(low), np.array(span)
+        size = math.prod(span)
+        self._seen = self._marks[:size]
+        self._seen[:] = False
+        self._in_part = np.zeros(-(-size // PART), np.int64)
+
+
+# Memory of earlier fills: to get it from the system anew, page by page, takes about as long as the sums.
+_spare: list[npt.NDArray[np.uint8]] = []
+_MOST_SPARE = 1 << 26  # bytes
+
+
+def _borrowed(
+    *arrays: tuple[tuple[int, ...], type[np.generic]],
+) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[Any]]]:
+    """Memory, and arrays of some shapes and types in it, one after the other, with anything in them."""
+    sizes = [math.prod(shape) * np.dtype(kind).itemsize for shape, kind in arrays]
+    memory = _spare.pop() if _spare else np.empty(0, np.uint8)
+    if len(memory) < sum(sizes):
+        memory = np.empty(sum(sizes), np.uint8)
+    ends = np.cumsum(sizes).tolist()
+    parts = [memory[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    return memory, [part.view(kind).reshape(shape) for part, (shape, kind) in zip(parts, arrays, strict=True)]
+
+
+def _give_back(memory: npt.NDArray[np.uint8]) -> None:
+    if not _spare and len(memory) <= _MOST_SPARE:
+        _spare.append(memory)
 
 
 def distinct(address: Integers) -> tuple[Integers, Integers]:
@@ -102,7 +156,7 @@ def distinct(address: Integers) -> tuple[Integers, Integers]:
         return unique, index.reshape(-1)
     corner, extent = np.array(low), np.array(span)
     numbers, index = np.unique(number_in_box(columns, corner, extent), return_inverse=True)
-    return addresses(numbers, corner, extent), index
+    return np.column_stack(addresses(numbers, corner, extent)), index
 
 
 def _extent(columns: Integers) -> tuple[list[int], list[int]]:
@@ -112,7 +166,3 @@ def _extent(columns: Integers) -> tuple[list[int], list[int]]:
     """
     low, high = columns.min(axis=1).tolist(), columns.max(axis=1).tolist()
     return low, [last - first + 1 for first, last in zip(low, high, strict=True)]
-
-
-def _rows(address: Integers, sums: Floats, n_events: Integers) -> Rows:
-    return Rows(address[:, 0].copy(), address[:, 1:].copy(), sums, n_events)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
+import numpy as np
 from coffea.processor import ProcessorABC, accumulate
 
 from cortado.columnar.inspection import some
 from cortado.errors import CortadoError, InputError
 
 _MOST_DETAILS = 20
+_LARGEST_BLOCK = 2**25 - 2**16  # bytes; larger ones do not count
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Guarded(ProcessorABC):
 
     def process(self, events: Any) -> Outcome:
         """One chunk of events in, an outcome out."""
+        _keep_freed_memory()
         try:
             part = self.processor.process(events)
             if part is None:
@@ -57,6 +61,17 @@ class Guarded(ProcessorABC):
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing; the runner calls that of the processor once all chunks are there."""
         return accumulator
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Have the memory of one chunk's arrays used again for those of the next.
+
+    The C library of Linux returns it to the system and gets it back page by page, which may take as long as
+    what is done with it, until a large block was freed: from then on it keeps as much (mallopt(3), on
+    M_MMAP_THRESHOLD and M_TRIM_THRESHOLD). Once is enough. Elsewhere this does nothing.
+    """
+    np.empty(_LARGEST_BLOCK, np.uint8)
 
 
 def require_success(failures: tuple[Failure, ...], processor: Any) -> None:

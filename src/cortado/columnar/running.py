@@ -10,6 +10,7 @@ from typing import Any
 from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, Runner
 from coffea.processor.executor import ExecutorBase, WorkItem
+from uproot import MultithreadedFileSource
 
 from cortado.columnar.datasets import Dataset, Inventory, expand_globs
 from cortado.columnar.executors import READ_ATTEMPTS
@@ -17,7 +18,10 @@ from cortado.columnar.guard import Guarded, Outcome, require_success
 from cortado.columnar.inspection import InputFile, inspect, require_sound
 from cortado.errors import ConfigError, InputError
 
-_READ_ONCE = {"array_cache": None}  # no array is asked for again: uproot would keep the last 100 MB of them
+# No array is asked for again: uproot would keep the last 100 MB of them.
+_READING: dict[str, Any] = {"array_cache": None}
+# What uproot takes for files of all kinds passes bytes of local ones from thread to thread.
+_READING_LOCALLY = _READING | {"handler": MultithreadedFileSource, "use_threads": False}
 
 
 def take_inventory(datasets: Sequence[Dataset], executor: ExecutorBase, processor: Any = None) -> Inventory:
@@ -108,8 +112,10 @@ def _run_once(
         executor=executor.copy(desc=description, **_no_heavy_input(executor)),
         schema=schema,
     )
+    remote = any("://" in chunk.filename for chunk in chunks)
+    options = _READING if remote else _READING_LOCALLY
     try:
-        outcome = runner.run(chunks, Guarded(processor), uproot_options=_READ_ONCE)["out"]
+        outcome = runner.run(chunks, Guarded(processor), uproot_options=options)["out"]
     except InputError:
         raise
     except Exception as error:  # coffea wraps whatever a worker raised outside the processor
