@@ -19,7 +19,9 @@ from cortado.errors import ConfigError, FitError, InputError, OutputError
 from cortado.export.pyhf_workspace import build_workspace
 from cortado.inference import (
     BestFit,
+    Impact,
     Likelihood,
+    Pull,
     best_fit,
     discovery,
     expected_results,
@@ -29,7 +31,7 @@ from cortado.inference import (
     upper_limit,
 )
 from cortado.inference.expected import findings_table
-from cortado.inference.figures import in_words, write_fit_figures
+from cortado.inference.figures import in_words, pulls_figure, ranking_figure, write_fit_figures
 from cortado.inference.likelihood import numpy_in_pyhf, require_extra
 from cortado.report import evaluate, to_text
 from cortado.templates import templates_from_arrays
@@ -41,6 +43,7 @@ YIELDS = {
     "B": [100.0, 60.0, 30.0, 8.0],
 }
 SIGNALS = ["signal1", "signal2"]
+SIGNALS_IN_FITS = ("mu_signal1", "mu_signal2")
 FACTORS: dict[str, dict[str, Any]] = {
     "jesUp": {"A": [1.02, 1.03, 1.06, 1.1], "B": 1.04},
     "jesDown": {"A": [0.98, 0.97, 0.95, 0.91], "B": 0.97},
@@ -327,6 +330,21 @@ def test_figures_leave_nothing_behind(findings, tmp_path):
     assert in_words("staterror_SR[3]") == "simulation, SR bin 3"
 
 
+def test_large_pulls_are_within_the_figures():
+    far, near = Pull(-4.0, 0.5), Pull(0.0, 1.0)
+    impact = Impact(0.1, -0.1, 0.12, -0.12)
+    for figure in (
+        pulls_figure({"far": far, "near": near}),
+        ranking_figure("mu", {"far": impact}, {"far": far}),
+    ):
+        low, high = figure.axes[0].get_xlim()
+        assert low < -4.5 < 4.5 < high
+        plt.close(figure)
+    figure = pulls_figure({"near": near})
+    assert figure.axes[0].get_xlim() == (-3, 3)
+    plt.close(figure)
+
+
 def test_without_nuisance_parameters_there_is_no_figure(tmp_path):
     templates = templates_from_arrays(
         {"signal": [2.0, 3.0], "A": [50.0, 9.0]}, {"signal": [0, 0], "A": [0, 0]}
@@ -372,7 +390,6 @@ WORKSPACES = {
         r"samples of channel 'SR' of .* must have as many bins, got \[4, 5\]",
     ),
     "lumi": (_lumi, "must configure 'lumi' with auxdata and sigmas"),
-    "no background": (_no_background, "the background of channel 'SR' .* got 0 in bin 3: raise"),
     "no measurement": (lambda w: w["measurements"].clear(), "holds no workspace of pyhf"),
     "no channels": (lambda w: w.pop("channels"), "holds no workspace of pyhf"),
 }
@@ -395,6 +412,31 @@ def test_files_that_are_no_workspaces_are_refused(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(InputError, match=message):
         load_workspace(path)
+
+
+def test_a_bin_without_background_is_refused(workspace):
+    import pyhf
+
+    empty = pyhf.Workspace(broken(workspace, _no_background))
+    with pytest.raises(
+        InputError, match="channel 'SR' must have expected events in every bin, got 0 in bin 3"
+    ):
+        Likelihood.of(empty)
+
+
+def test_a_background_may_have_a_strength_of_its_own(workspace):
+    """If signals are named, what else has a normfactor is a background."""
+
+    def scale(content):
+        for sample in content["channels"][0]["samples"][2:]:
+            sample["modifiers"].append({"name": "size", "type": "normfactor", "data": None})
+
+    import pyhf
+
+    scaled = pyhf.Workspace(broken(workspace, scale))
+    with pytest.raises(InputError, match="name the strengths of signals"):
+        Likelihood.of(scaled)
+    assert Likelihood.of(scaled, SIGNALS_IN_FITS).strengths == SIGNALS_IN_FITS
 
 
 # --- the command --------------------------------------------------------------------------------------------

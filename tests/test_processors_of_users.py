@@ -71,13 +71,25 @@ def do(job, out, **where):
 
 
 def test_variations_are_in_the_templates_and_in_the_fit_inputs(folder, toy_folder, toy_config):
-    result = do(job_of(toy_config(), folder, toy_folder, varied=True), folder / "out")
+    chosen = {
+        "layout": "channels",
+        "rate_uncertainties": {"lumi": 1.016},
+        "groups": {"all": ["lumi", "xsec"]},
+    }
+    result = do(job_of(toy_config(fit_model=chosen), folder, toy_folder, varied=True), folder / "out")
     with uproot.open(folder / "out" / "templates.root") as file:
         nominal, varied = (file[f"SR/{name}"].values() for name in ("bkg1", "bkg1_xsecUp"))
     np.testing.assert_allclose(varied, 1.1 * nominal)
     workspace = json.loads((folder / "out" / "workspace.json").read_text())
-    kinds = {m["type"] for s in workspace["channels"][0]["samples"] for m in s["modifiers"]}
-    assert {"normfactor", "staterror", "normsys"} <= kinds
+    assert [channel["name"] for channel in workspace["channels"]] == ["SR_0", "SR_1", "SR_2"]
+    modifiers = [m for c in workspace["channels"] for s in c["samples"] for m in s["modifiers"]]
+    assert {m["type"] for m in modifiers} == {"normfactor", "normsys", "staterror"}
+    factors = [m["data"] for m in modifiers if m["name"] == "xsec"]
+    assert len(factors) == sum(len(channel["samples"]) for channel in workspace["channels"])
+    np.testing.assert_allclose([[f["hi"], f["lo"]] for f in factors], [[1.1, 0.9]] * len(factors))
+    card = (folder / "out" / "datacard.txt").read_text().split("\n")
+    lines = [line.split() for line in card if line.startswith(("lumi ", "xsec ", "all "))]
+    assert [line[1] for line in lines] == ["lnN", "shape", "group"]
     assert any("xsecDown: it is the mirror image of xsecUp" in note for note in result.notes)
 
 

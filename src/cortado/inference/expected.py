@@ -66,6 +66,8 @@ def expected_results(workspace: Any, strengths: Sequence[str] = (), *, observed:
     ------
     ConfigError
         The packages of the extra ``fit`` are not installed, or a strength is no normfactor.
+    InputError
+        A bin has no background.
     FitError
         A fit does not converge.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ def pulls_figure(pulls: Mapping[str, Pull]) -> Any:
     (ax,) = figure.axes
     bands = (part for part in ax.collections if isinstance(part, PolyCollection))
     for band, colour in zip(bands, _BANDS, strict=True):
-        band.set_facecolor(colour)
+        band.set_color(colour)
+    _show_all(ax, pulls, names)
     ax.set_xlabel(r"$(\hat{\theta} - \theta_0)\ /\ \Delta\theta$")
     return figure
 
@@ -71,8 +72,16 @@ def ranking_figure(strength: str, ranking: Mapping[str, Impact], pulls: Mapping[
         np.array([impact.up for impact in impacts]),
         np.array([impact.down for impact in impacts]),
     )
+    _show_all(figure.axes[0], pulls, list(ranking))
     figure.axes[1].set_xlabel(f"change of {strength}")
     return figure
+
+
+def _show_all(ax: Any, pulls: Mapping[str, Pull], names: Sequence[str]) -> None:
+    """Make the axis of pulls as wide as the largest of them, where that is wider than it is."""
+    reach = 1.1 * max(abs(pulls[name].value) + pulls[name].uncertainty for name in names)
+    if reach > ax.get_xlim()[1]:
+        ax.set_xlim(-reach, reach)
 
 
 def in_words(parameter: str) -> str:

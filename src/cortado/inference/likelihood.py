@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortado.errors import ConfigError, FitError
+from cortado.errors import ConfigError, FitError, InputError
 
 Floats = npt.NDArray[np.float64]
 
@@ -72,7 +72,8 @@ class Likelihood:
     def of(cls, workspace: Any, strengths: Sequence[str] = ()) -> Likelihood:
         """The likelihood of a ``pyhf.Workspace``; without names, every normfactor is a strength.
 
-        Raises ``ConfigError`` for a name that is no normfactor.
+        Raises ``ConfigError`` for a name that is no normfactor, and ``InputError`` if a bin has no
+        background, which is what is expected with strengths of 0: minuit would fail there.
         """
         model = workspace.model()
         known = [name for name, kind in model.config.modifiers if kind == "normfactor"]
@@ -81,7 +82,19 @@ class Likelihood:
             raise ConfigError(f"a strength must be one of the normfactors {known}, got {unknown[0]!r}")
         if not known:
             raise ConfigError("a workspace must have a normfactor, the strength of a signal, got none")
-        return cls(model, tuple(dict.fromkeys(strengths)) or tuple(known))
+        likelihood = cls(model, tuple(dict.fromkeys(strengths)) or tuple(known))
+        likelihood._check_background()
+        return likelihood
+
+    def _check_background(self) -> None:
+        background = self._expected({})
+        for channel, place in self.model.config.channel_slices.items():
+            for b in np.flatnonzero(~(background[place] > 0))[:1]:
+                raise InputError(
+                    f"without the signals of {', '.join(self.strengths)}, channel {channel!r} must have "
+                    f"expected events in every bin, got {background[place][b]:g} in bin {b}: raise the "
+                    f"minimum yield, merge bins, or name the strengths of signals, if these are others"
+                )
 
     @property
     def names(self) -> list[str]:

@@ -37,8 +37,7 @@ def check(content: Mapping[str, Any], origin: str) -> None:
     """Refuse what pyhf 0.7.6 accepts silently, or fails at with other words.
 
     Raises ``InputError`` if channels share a name, samples or observations are not as long as their channel,
-    numbers are not finite, or a bin has no expected event or no background beside the samples with a
-    strength; or if a ``lumi`` modifier has no configuration in the measurement.
+    yields are not finite, or a ``lumi`` modifier has no configuration in the measurement.
     """
     _check_names(content, origin)
     observed = {observation["name"]: observation["data"] for observation in content["observations"]}
@@ -55,7 +54,6 @@ def check(content: Mapping[str, Any], origin: str) -> None:
         rows = np.array([sample["data"] for sample in samples], np.float64)
         if not np.isfinite(rows).all():
             raise InputError(f"the yields of {place} must be finite, got {rows[~np.isfinite(rows)][0]:g}")
-        _check_background(samples, rows, place)
     _check_measurements(content, origin)
 
 
@@ -64,21 +62,6 @@ def _check_names(content: Mapping[str, Any], origin: str) -> None:
         names = [part["name"] for part in content[what]]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{what} of {origin} must have distinct names, got {twice[0]!r} more than once")
-
-
-def _check_background(samples: list[Any], rows: Any, place: str) -> None:
-    scaled = [any(m["type"] == "normfactor" for m in sample["modifiers"]) for sample in samples]
-    for what, total in (
-        ("expected number of events", rows.sum(axis=0)),
-        ("background", rows[~np.array(scaled, dtype=bool)].sum(axis=0)),
-    ):
-        # A background whose size is left to the fit has a normfactor, too, and then there may be no other.
-        if (what != "background" or any(total > 0)) and any(total <= 0):
-            b = int(np.argmax(total <= 0))
-            raise InputError(
-                f"the {what} of {place} must be positive in every bin, got {total[b]:g} in bin {b}: raise "
-                f"the minimum yield, or merge bins"
-            )
 
 
 def _check_measurements(content: Mapping[str, Any], origin: str) -> None:
