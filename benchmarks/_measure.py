@@ -8,8 +8,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import _processes
 import numpy as np
 
 _LIBRARIES = ("cortado-hep", "numpy", "tensorflow", "keras", "awkward", "uproot", "boost-histogram", "coffea")
@@ -82,22 +81,13 @@ def _serve(connection: Any, function: Callable[..., Any], arguments: tuple[Any, 
 def peak_memory(function: Callable[..., Any], *arguments: Any) -> tuple[int, int]:
     """Bytes that a new process has used at most: before it calls a function, and at the end."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        before: int = pool.apply(_peak)
+        before: int = pool.apply(_processes.peak_memory)
         pool.apply(_and_nothing, (function, arguments))
-        return before, pool.apply(_peak)
+        return before, pool.apply(_processes.peak_memory)
 
 
 def _and_nothing(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     function(*arguments)
-
-
-def _peak() -> int:
-    status = Path("/proc/self/status")
-    if status.is_file():  # the other number counts the process that this one was started from, too
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def report_times(times: Mapping[str, list[float]], reference: str, n_events: int) -> dict[str, Any]:

@@ -40,8 +40,8 @@ def on_cells(
     start = _start(points, toy, n_categories)
     model = ct.GaussianMixture(n_categories)
     model.initialise(start)
-    worth = loop._WORTH_COMPILING if compiled is None else 0.0 if compiled else np.inf
-    with patch.object(loop, "_WORTH_COMPILING", worth):
+    worth = loop.WORTH_COMPILING if compiled is None else 0.0 if compiled else np.inf
+    with patch.object(loop, "WORTH_COMPILING", worth):
         return loop.Trainer(
             model, points, smooth, objective_of(toy), keras.optimizers.Adam(), together, STEPS
         )

@@ -213,6 +213,33 @@ def speeds(result: dict[str, Any]) -> str:
     return table(("beside", "speed of cortado / it", "middle half of the runs"), lines)
 
 
+def first_pass(result: dict[str, Any]) -> str:
+    """Markdown: how fast pass 1 is on files of each compression, and the memory that it takes."""
+    fast = [
+        (
+            name,
+            f"**{ratio['median']:.2f}**",
+            "{:.2f} to {:.2f}".format(*ratio["quartiles"]),
+            f"{result['times'][name]['events_per_second']['cortado']['median'] / 1e6:.2f}",
+        )
+        for name, ratio in result["speed_ratio"].items()
+    ]
+    large = [
+        (f"{int(n):,}".replace(",", " "), f"{of['peak'] / MB:.0f}", f"{of['before'] / MB:.0f}")
+        for n, of in result["peak_bytes"].items()
+    ]
+    speed = table(
+        (
+            "compression",
+            "speed of pass 1 / bare loop",
+            "middle half of the runs",
+            "million events/s and core",
+        ),
+        fast,
+    )
+    return f"{speed}\n\n{table(('events', 'peak memory, MB', 'before the pass'), large)}"
+
+
 def blocks(name: str, result: dict[str, Any]) -> dict[str, str]:
     """The tables that the result of one program fills, by the names of their blocks."""
     match name:
@@ -224,6 +251,8 @@ def blocks(name: str, result: dict[str, Any]) -> dict[str, str]:
             return {"events": steps_on_events(result)}
         case "devices":
             return {"devices": devices(result)}
+        case "pass1":
+            return {"pass1": first_pass(result)}
         case _:
             return {name: speeds(result)}
 

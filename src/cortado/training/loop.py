@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 _IMITATION_STEPS, _IMITATION_RATE = 150, 0.05
 _LEAST_MEMBERSHIP = 1e-30
 # Compiling takes seconds and makes a step about twice as fast: memberships to compute before it pays.
-_WORTH_COMPILING = 3e8
+WORTH_COMPILING = 3e8
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
         self._imitator = keras.optimizers.Adam(_IMITATION_RATE)
         self._imitator.build(model.trainable_variables)
         self._unused = [tf.identity(v) for v in self._imitator.variables]
-        compiled = float(len(points.place)) * model.n_categories * total_steps > _WORTH_COMPILING
+        compiled = float(len(points.place)) * model.n_categories * total_steps > WORTH_COMPILING
         self._run = traced(self._steps, jit_compile=compiled)
         # Starts may be partitions of different cells.
         tables = [tf.TensorSpec((None, n), tf.float64) for n in (points.place.shape[1], model.n_categories)]

@@ -23,13 +23,10 @@ from cortado.objectives import Objective, Yields
 from cortado.shares import Shares
 from cortado.training.blocks import Here, Kernel, Shape, Unit
 from cortado.training.cluster import Recipe, There
-from cortado.training.loop import restore_state, state_of
+from cortado.training.loop import WORTH_COMPILING, restore_state, state_of
 
 Floats = npt.NDArray[np.float64]
 Result = TypeVar("Result")
-
-# Compiling takes seconds and makes a step about twice as fast: memberships to compute before it pays.
-_WORTH_COMPILING = 3e8
 
 
 class Holder(Protocol):
@@ -103,7 +100,7 @@ def holding(
     They are held by this process, or by the workers of a ``client``.
     """
     largest = max(sum(s.n_events for s in sample.streams if s.dataset == p) for p in processes)
-    compiled = float(sample.n_events) * model.n_categories * steps > _WORTH_COMPILING
+    compiled = float(sample.n_events) * model.n_categories * steps > WORTH_COMPILING
     shape = Shape.of_blocks(largest, sample.features.dimensions, compiled=compiled)
     make: Callable[[Sequence[Unit]], Holder]
     if client is None:
