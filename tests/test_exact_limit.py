@@ -378,7 +378,7 @@ def other(yields: Yields) -> Any:
         (Asimov("t"), "'t'.*not among the processes"),
         (Asimov(("s", "b")), "every process is a signal"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_has_no_limit_is_refused(
     sample: Sample, objective: Objective | Callable[..., Any], message: str
