@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal, localcontext
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -241,8 +242,61 @@ def test_a_category_without_background_contributes_nothing():
 
 def test_strengths_that_nothing_tells_apart_have_no_precision():
     one = random_yields(7).mapped(lambda table: table[:, :1])
-    assert min(Precision(SIGNALS).uncertainties(one).values()) > 1e3
+    assert set(Precision(SIGNALS).uncertainties(one).values()) == {np.inf}
+    assert max(Precision(SIGNALS).each(one).values()) < 1e-3
     assert max(ProfiledSignificance(SIGNALS, simulation=False).each(one).values()) < 1e-3
+
+
+def test_where_nothing_is_known_uncertainties_are_infinite():
+    yields = random_yields(7)
+    absent = replace(yields, sumw=yields.sumw * np.array([0, 1, 1, 1])[:, None], varied=0 * yields.varied)
+    for other_signals in ("floating", "background"):
+        term = Precision(SIGNALS, nuisances=NUISANCES, other_signals=other_signals)
+        found = term.uncertainties(absent)
+        assert found["s1"] == np.inf
+        assert 0.01 < found["s2"] < 1
+        assert np.isfinite(list(term.uncertainties(yields).values())).all()
+    three = Yields(
+        ("a", "b", "c", "bkg"), np.array([[1, 1], [2, 2], [0, 3], [9, 9.0]]), *2 * [np.ones((4, 2))]
+    )
+    sigma = Precision(("a", "b", "c")).uncertainties(three)
+    assert sigma["a"] == sigma["b"] == np.inf
+    # The first bin measures a and b together, and what is left of the second one is of c.
+    assert sigma["c"] == pytest.approx(35**0.5 / 3)
+
+
+@pytest.mark.parametrize("simulation", [True, False])
+@pytest.mark.parametrize("sum_of_signal", [-60.0, -50.0, -50 + 1e-9, -5.0, 0.0])
+@pytest.mark.parametrize("kind", [ProfiledSignificance, Precision])
+def test_a_negative_sum_of_a_signal_is_no_signal(kind, sum_of_signal, simulation):
+    """Neither NaN nor a reward, however close to none the sum of all processes is."""
+    from cortado.objectives.gradient import ValueAndGradient
+
+    plain = random_yields(3)
+    plain.sumw[:, 0] = plain.varied[..., 0] = [0.0, 3.0, 20.0, 30.0]
+    negative = replace(plain, sumw=plain.sumw.copy(), varied=plain.varied.copy())
+    negative.sumw[0, 0] = sum_of_signal
+    negative.varied[:, :, 0, 0] = 1.3 * sum_of_signal
+    for other_signals in ("floating", "background"):
+        term = kind(SIGNALS, nuisances=NUISANCES, simulation=simulation, other_signals=other_signals)
+        value, gradient = ValueAndGradient(PROCESSES, term, NUISANCES)(negative.rows.T)
+        assert value == pytest.approx(term(plain))
+        assert term.each(negative) == pytest.approx(term.each(plain))
+        assert np.isfinite(gradient).all()
+
+
+def test_quoted_fits_go_on_until_they_have_converged(monkeypatch):
+    """Twelve steps, enough for a training, are not where little background varies by half of itself."""
+    yields = random_yields(46, size=0.5)
+    yields.sumw[2:] *= 0.01
+    yields.sumw2[2:] *= 0.01
+    yields.varied[:, :, 2:] *= 0.01
+    term = ProfiledSignificance(SIGNALS, nuisances=NUISANCES, other_signals="background")
+    found = term.squares(yields)
+    monkeypatch.setattr("cortado.objectives.profiled._MOST_STEPS", 12)
+    early = term.squares(yields)
+    assert (early - found).max() > 1e-4
+    assert (early >= found - 1e-9).all()
 
 
 # --- gradients ----------------------------------------------------------------------------------------------
@@ -402,10 +456,25 @@ def test_replicas_and_uncertainties_move_variations_along():
 
 
 def test_exact_boundaries_know_uncertain_backgrounds():
-    points = shifted_sample().points()
+    rng, n = np.random.default_rng(4), 12
+    x, ids = {"s": rng.random((40, 1)), "b": rng.random((400, 1))}, {"s": np.arange(40), "b": np.arange(400)}
+    weight = {"s": 0.2 + 2 * x["s"][:, 0], "b": 0.1 + (1 - x["b"][:, 0]) ** 2}
+    coordinates = [{"kind": "identity", "features": ["x"], "width": [1 / n]}]
+    arrays = {p: (x[p], weight[p]) for p in x}
+    points = ct.Sample.from_arrays(arrays, coordinates, names=["x"], event_ids=ids).points()
+    assert len(points.place) == n
     objective = AsimovWithUncertainty("s", relative=0.3)
     found = optimal_boundaries(points, objective, 3)
-    assert found.values[-1] == pytest.approx(objective(points.as_yields))
+    order = np.argsort(points.place[:, 0])
+    best = [
+        max(
+            objective(points.some(order).yields(np.searchsorted(cuts, np.arange(n), side="right"), k))
+            for cuts in combinations(range(1, n), k - 1)
+        )
+        for k in (1, 2, 3)
+    ]
+    assert best[0] < best[1] < best[2]
+    assert found.values[-1] == pytest.approx(best[-1])
     with pytest.raises(ConfigError, match="sum over bins"):
         optimal_boundaries(points, Precision("s"), 3)
 
