@@ -581,3 +581,55 @@ def test_other_sources_are_left_alone():
     assert Source("b", variation="shiftUp") in sample.cells.sources
     with pytest.raises(InputError, match="event_ids"):
         sample.with_variation("jesUp", {"b": (np.zeros((1, 1)), np.ones(1))}, {"s": np.zeros(1, int)})
+
+
+@pytest.mark.parametrize(
+    ("variation", "process", "message"),
+    [
+        ("nominal", "b", "name of a variation must be .* got 'nominal'"),
+        ("jes", "b", "name of a variation must be .* got 'jes'"),
+        ("Up", "b", "name of a variation must be .* got 'Up'"),
+        ("jesUp", "B", r"processes \['B'\] are not in the sample; there are \['b', 's'\]"),
+        ("shiftUp", "b", r"processes \['b'\] have the variation 'shiftUp' already"),
+    ],
+)
+def test_a_variation_has_a_name_of_its_own_and_processes_that_are_there(variation, process, message):
+    sample = shifted_sample()
+    x = np.array([[0.5], [1.5], [2.5]])
+    with pytest.raises(InputError, match=message):
+        sample.with_variation(variation, {process: (x, np.ones(3))}, {process: np.arange(3)})
+
+
+def test_another_process_may_get_the_same_variation():
+    x, ids = np.array([[0.5], [1.5], [2.5]]), {"s": np.arange(3)}
+    points = (
+        shifted_sample().with_variation("shiftUp", {"s": (x, np.ones(3))}, ids).points(nuisances=["shift"])
+    )
+    s = points.processes.index("s")
+    assert points.as_yields.varied[0, 0, s].sum() == 3
+
+
+def test_a_variation_that_selects_no_event_was_given():
+    """Its sums are 0: neither those of the nominal events nor the mirror image of the other side."""
+    ids = {"b": np.arange(3)}
+    x, none = np.array([[0.5], [1.5], [2.5]]), {"b": np.arange(0)}
+    sample = shifted_sample(n_folds=2).with_variation("jesUp", {"b": (np.zeros((0, 1)), np.zeros(0))}, none)
+    sample = sample.with_variation("jesDown", {"b": (x, np.full(3, 0.5))}, ids)
+    b = sample.processes.index("b")
+    cells = replace(sample.cells, key=sample.cells.key - sample.cells.key.min())
+    for folds in (None, [0], [1]):
+        points = sample.points(folds, nuisances=["jes"])
+        assert points.as_yields.varied[0, 0, b].tolist() == [0.0] * len(points.place)
+        assert points.as_yields.varied[0, 1, b].sum() > 0
+        templates = build_templates(cells, 6, n_folds=2, folds=folds)
+        assert templates.is_varied("b", "jesUp")
+        assert not templates.is_varied("s", "jesUp")
+        together = templates.merged({"all": ["s", "b"]})
+        for found in (templates.yields(nuisances=["jes"]), together.yields(nuisances=["jes"])):
+            ours = found.processes.index("b" if "b" in found.processes else "all")
+            rest = 0 if "b" in found.processes else templates.values("s")
+            np.testing.assert_allclose(found.varied[0, 0, ours] - rest, 0, atol=1e-12)
+        again = templates.merged({}).yields(nuisances=["jes"])
+        np.testing.assert_array_equal(again.varied, templates.yields(nuisances=["jes"]).varied)
+    other = shifted_sample(n_folds=2).with_variation("jesDown", {"b": (x, np.full(3, 0.5))}, ids)
+    assert sample.digest != other.digest

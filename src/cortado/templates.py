@@ -51,6 +51,9 @@ class Templates:
         left out.
     folded
         Whether what lies beyond the edges of the observable is in the outer bins.
+    varied
+        The (process, variation) that there are, maybe without events; other processes are not affected. None
+        if they are those with entries.
     """
 
     hist: Hist[Any]
@@ -61,6 +64,7 @@ class Templates:
     derived: frozenset[tuple[str, str]] = frozenset()
     outside: Floats = field(default_factory=lambda: np.zeros(0))
     folded: bool = True
+    varied: frozenset[tuple[str, str]] | None = None
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -96,10 +100,10 @@ class Templates:
         return np.asarray(self._select(process, variation).variances())
 
     def is_varied(self, process: str, variation: str) -> bool:
-        """Whether a process has entries in a variation; one without is not affected by it."""
-        return variation == NOMINAL or bool(
-            self.values(process, variation).any() or self.variances(process, variation).any()
-        )
+        """Whether a process has a variation, maybe without events; one that has not is not affected by it."""
+        if variation == NOMINAL or self.varied is not None:
+            return variation == NOMINAL or (process, variation) in (self.varied or ())
+        return bool(self.values(process, variation).any() or self.variances(process, variation).any())
 
     @property
     def nominal(self) -> Templates:
@@ -172,6 +176,7 @@ class Templates:
             counts=np.stack([self.counts[r].sum(axis=0) for r in rows]),
             uncategorised=np.stack([self.uncategorised[r].sum(axis=0) for r in rows]),
             derived=frozenset((new_name[p], v) for p, v in self.derived),
+            varied=None if self.varied is None else frozenset((new_name[p], v) for p, v in self.varied),
             outside=np.array([self.outside[r].sum() for r in rows]) if len(self.outside) else self.outside,
         )
 
@@ -276,9 +281,10 @@ def build_templates(
         raise InputError(f"processes {unknown} are not among the declared {list(names)}")
     reflected = {(s.dataset, s.variation) for s in mirrored(here)}
     whole = completed(here, {name: name for name in there})
+    varied = frozenset((s.dataset, s.variation) for s in whole.sources if s.variation != NOMINAL)
     kept = whole.select(lambda s: s.dataset == DATA or s.fold in chosen)
     kept = kept.relabel(lambda s: s._replace(fold=0))
-    variations = (NOMINAL, *sorted({s.variation for s in kept.sources} - {NOMINAL}))
+    variations = (NOMINAL, *sorted({variation for _, variation in varied}))
     filled = _empty(names, n_categories, variations, observable and _axis(observable))
     view = _view(filled)
     counts = np.zeros((len(names), n_categories, *view.shape[3:]), np.int64)
@@ -311,6 +317,7 @@ def build_templates(
         frozenset(d for d in {*derived, *reflected} if d[0] in names),
         outside,
         observable is None or observable.flow == "fold",
+        varied,
     )
 
 

@@ -10,8 +10,8 @@ with ``normsys`` for the normalisation differs in the second order of θ.
 
 A signal whose sum is not positive in a category counts as absent from it, as in the formulas for single
 categories. A signal of −4.9 over a background of 5 would have an information of s²/ν = 240 on its strength,
-and more the closer it is to −5: nothing that a fit finds, but fluctuations of weights that a training collects.
-Without them no category holds more information on a strength than the events of its signal.
+and more the closer it is to −5: fluctuations of weights, which a training would collect. Without them no
+category holds more information on a strength than it has events of its signal.
 """
 
 from __future__ import annotations
