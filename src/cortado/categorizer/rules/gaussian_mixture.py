@@ -13,6 +13,7 @@ from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, o
 from cortado.categorizer.rules.intervals import Intervals
 
 _ROUNDING = 8 * np.finfo(np.float64).eps
+_FARTHEST = 1e140  # whose square, times an element of a precision matrix, is still a number
 
 
 class GaussianMixtureRule(BaseRule):
@@ -56,7 +57,7 @@ class GaussianMixtureRule(BaseRule):
         upper = np.triu_indices(u.shape[1])
         category = np.empty(len(u), np.int64)
         for rows in blocks(len(u)):
-            z = u[rows] - centre
+            z = _within_reach(u[rows] - centre)
             quadratic = z[:, upper[0]] * z[:, upper[1]]
             scores = np.concatenate([np.ones((len(z), 1)), z, quadratic], axis=1) @ coefficients
             np.argmax(scores, axis=1, out=category[rows])
@@ -103,6 +104,17 @@ class GaussianMixtureRule(BaseRule):
 
         crossings = _crossings(log_weights, means, sigmas)
         return Intervals.between_roots(crossings, assign, float(means.mean()), float(sigmas.max()))
+
+
+def _within_reach(z: Floats) -> Floats:
+    """Distances (n, d) from the centre, those that have no square brought nearer in their direction.
+
+    So far away only the squares count, whose largest is the same one all along a ray.
+    """
+    if np.abs(z).max(initial=0.0) <= _FARTHEST:
+        return z
+    largest = np.abs(z).max(axis=1, keepdims=True)
+    return z * (_FARTHEST / np.maximum(largest, _FARTHEST))
 
 
 def _crossings(log_weights: Floats, means: Floats, sigmas: Floats) -> Floats:
