@@ -294,11 +294,11 @@ def test_onnx_gives_the_same_categories(tmp_path, name):
 
 def test_components_far_apart_in_units_of_their_width_are_told_apart(tmp_path):
     """Squares of 10⁵ widths have no digits left in single precision for what is decided within one."""
-    narrow = [[1e-6, 0.0], [0.0, 1e-6]]
+    narrow = ((1e-6, 0.0), (0.0, 1e-6))
     rule = GaussianMixtureRule(
         weights=(0.25,) * 4,
         means=((0.0, 0.0), (0.004, 0.003), (100.0, -60.0), (100.003, -60.0)),
-        covariances=(narrow, [[2e-6, 5e-7], [5e-7, 1e-6]], narrow, [[1e-6, -5e-7], [-5e-7, 3e-6]]),
+        covariances=(narrow, ((2e-6, 5e-7), (5e-7, 1e-6)), narrow, ((1e-6, -5e-7), (-5e-7, 3e-6))),
     )
     categorizer = Categorizer(features=PLANE, rule=rule)
     random = np.random.default_rng(5)

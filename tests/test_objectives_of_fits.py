@@ -256,9 +256,8 @@ def test_where_nothing_is_known_uncertainties_are_infinite():
         assert found["s1"] == np.inf
         assert 0.01 < found["s2"] < 1
         assert np.isfinite(list(term.uncertainties(yields).values())).all()
-    three = Yields(
-        ("a", "b", "c", "bkg"), np.array([[1, 1], [2, 2], [0, 3], [9, 9.0]]), *2 * [np.ones((4, 2))]
-    )
+    sumw, ones = np.array([[1, 1], [2, 2], [0, 3], [9, 9.0]]), np.ones((4, 2))
+    three = Yields(("a", "b", "c", "bkg"), sumw, ones, ones)
     sigma = Precision(("a", "b", "c")).uncertainties(three)
     assert sigma["a"] == sigma["b"] == np.inf
     # The first bin measures a and b together, and what is left of the second one is of c.
@@ -395,6 +394,36 @@ def test_variations_of_some_folds_are_at_the_full_luminosity():
     whole = sample.points(nuisances=["shift"])
     total = sum(part.as_yields.varied.sum(axis=-1) for part in parts) / 2
     np.testing.assert_allclose(total, whole.as_yields.varied.sum(axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"relative": "0.1"}, "relative uncertainties must be finite numbers ≥ 0, got '0.1'"),
+        ({"relative": [0.1]}, r"finite numbers ≥ 0, got \[0.1\]"),
+        ({"relative": {"b": None}}, r"finite numbers ≥ 0, got None for \['b'\]"),
+        ({"relative": {"b": 0.1, "s": 0.5}}, r"\['s'\] are background to no signal"),
+        ({"relative": {("b", "s"): 0.0}}, r"\['s'\] are background to no signal"),
+    ],
+)
+def test_relative_uncertainties_are_numbers_of_backgrounds(options, message):
+    with pytest.raises(ConfigError, match=message):
+        AsimovWithUncertainty("s", **options)
+    with pytest.raises(ConfigError, match="background to no signal"):
+        AsimovWithUncertainty(SIGNALS, relative={"s2": 0.5}, other_signals="ignored")
+    AsimovWithUncertainty(SIGNALS, relative={"s2": 0.5})
+
+
+@pytest.mark.parametrize("kind", [ProfiledSignificance, Precision])
+@pytest.mark.parametrize("nuisances", [None, [1], "jes", [""], 3, {"jes": 1}])
+def test_nuisances_are_names(kind, nuisances):
+    with pytest.raises(ConfigError, match="nuisances must be a list of distinct names, got"):
+        kind("s", nuisances=nuisances)
+
+
+def test_simulation_is_true_or_false():
+    with pytest.raises(ConfigError, match="simulation must be True or False, got 'no'"):
+        Precision("s", simulation="no")  # type: ignore[arg-type]
 
 
 def test_unknown_nuisances_are_refused():

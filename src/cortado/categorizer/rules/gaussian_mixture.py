@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
 from cortado.blocks import blocks
-from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others
+from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others, shape_of
 from cortado.categorizer.rules.intervals import Intervals
 
 _ROUNDING = 8 * np.finfo(np.float64).eps
@@ -27,7 +27,7 @@ class GaussianMixtureRule(BaseRule):
     @model_validator(mode="after")
     def _shapes(self) -> GaussianMixtureRule:
         k, d = len(self.weights), len(self.means[0]) if self.means else 0
-        shapes = (np.shape(self.weights), np.shape(self.means), np.shape(self.covariances))
+        shapes = (shape_of(self.weights), shape_of(self.means), shape_of(self.covariances))
         if shapes != ((k,), (k, d), (k, d, d)) or d < 1:
             raise ValueError(
                 f"weights, means and covariances must have shapes (K,), (K, d), (K, d, d), got {shapes}"
