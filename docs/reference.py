@@ -19,6 +19,7 @@ from cortado import errors
 from cortado.categorizer import Categorizer
 from cortado.cli import INTERRUPTED, app
 from cortado.config import Config
+from cortado.coordinates import Coordinates, Features
 
 DOCS = Path(__file__).resolve().parent
 SCHEMA = DOCS / "categorizer.schema.json"
@@ -68,8 +69,8 @@ RULES: dict[str, dict[str, str]] = {
         "sum of squares, the smallest, or the weighted sum; `determinant` of their covariance, with "
         "`maximise: precision` alone",
         "signal_weights": "factors of the signals for `combine: sum`, 1 where none is given",
-        "other_signals": "whether the other signals are `background` to a signal, or `ignored`; in fits with "
-        "nuisance parameters, `background` or with a `floating` strength",
+        "other_signals": "whether the other signals are `background` to a signal, the default, or `ignored`; "
+        "in fits with nuisance parameters, with a `floating` strength, the default, or `background`",
         "background_uncertainties": "relative systematic uncertainties by process, for `maximise: "
         "significance_with_uncertainty`; that of the simulation is always added",
         "nuisances": "names of nuisance parameters, for `profiled_significance` and `precision`: of `jes`, "
@@ -298,7 +299,15 @@ def exit_statuses() -> str:
 
 def schema() -> str:
     """The JSON schema of a categorizer's file."""
-    return json.dumps(_without_version(Categorizer.model_json_schema()), indent=1) + "\n"
+    return json.dumps(_without_version(_with_defaults(Categorizer.model_json_schema())), indent=1) + "\n"
+
+
+def _with_defaults(content: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a file, which has to say what features and coordinates have a default for in Python."""
+    parts = [Features, *get_args(get_args(Coordinates)[0])]
+    for part in (content["$defs"][model.__name__] for model in parts):
+        part["required"] = list(part["properties"])
+    return content
 
 
 def _without_version(content: dict[str, Any]) -> dict[str, Any]:

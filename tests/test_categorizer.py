@@ -188,6 +188,30 @@ def test_absent_elements_are_not_finite():
     assert categorizer()(values, invalid="uncategorised").tolist() == [[0, -1], [0]]
 
 
+@pytest.mark.parametrize("form", [list, np.ma.array, ak.Array])
+def test_an_absent_value_of_an_event_with_lists_is_invalid_for_all_its_elements(form):
+    categorizer = Categorizer(
+        features=Features.declare(["a", "b"]), rule=GridRule(edges=((0.5,), (0.5,)), categories=(0, 1, 2, 3))
+    )
+    given = np.ma.array([0.9, 0.0], mask=[False, True]) if form is np.ma.array else form([0.9, None])
+    events = {"a": ak.Array([[0.1, 0.2], [0.2]]), "b": given}
+    with pytest.raises(InputError, match="1 of 3 events have features that are not finite"):
+        categorizer(events)
+    assert categorizer(events, invalid="uncategorised").tolist() == [[1, 1], [-1]]
+    deeper = {"a": ak.Array([[[0.1, 0.2], [0.2]], []]), "b": ak.Array([[None, 0.9], []])}
+    assert categorizer(deeper, invalid="uncategorised").tolist() == [[[-1, -1], [1]], []]
+
+
+def test_lists_must_be_there_in_all_features_or_in_none():
+    categorizer = Categorizer(features=Features.declare(["a", "b"]), rule=GridRule(edges=((0.5,), (0.5,))))
+    lists = ak.Array([[0.1, 0.2], None, [0.7]])
+    assert categorizer({"a": lists, "b": lists}).tolist() == [[0, 0], None, [3]]
+    for other in ([[0.1, 0.2], [0.3], [0.7]], [[0.1, 0.2], None, None]):
+        for values in ({"a": lists, "b": ak.Array(other)}, {"b": lists, "a": ak.Array(other)}):
+            with pytest.raises(InputError, match="must be there in all of them, or absent in all"):
+                categorizer(values, invalid="uncategorised")
+
+
 def test_lists_must_be_equally_long():
     values = dict.fromkeys(SCORES, ak.Array([[0.3, 0.3], [0.3]])) | {"p_bkg": ak.Array([[0.3], [0.3]])}
     with pytest.raises(InputError, match="must be lists of equal lengths"):
@@ -438,6 +462,49 @@ FILE_ERRORS = {
         lambda d: {**d, "labels": ["a", "b", "b"]},
         r"labels must be 3 distinct names, got \['a', 'b',",
     ),
+    "version true": (lambda d: {**d, "version": True}, r"version: Input should be 1 \(got True\)"),
+    "number as text": (
+        lambda d: {**d, "rule": {**d["rule"], "weights": ["0.5", 0.25, 0.25]}},
+        r"weights.0: .*valid number \(got '0.5'\)",
+    ),
+    "missing value as text": (
+        lambda d: {**d, "features": {**d["features"], "missing": {"p_qqH": "-999.0"}}},
+        r"features.missing.p_qqH: .*valid number \(got '-999.0'\)",
+    ),
+    "integer as text": (
+        lambda d: {**d, "training": {**d["training"], "n_folds": "2"}},
+        r"training.n_folds: .*integer \(got '2'\)",
+    ),
+    "no missing": (
+        lambda d: {**d, "features": without(d["features"], "missing")},
+        "features.missing: required in a file",
+    ),
+    "no floor": (
+        lambda d: {
+            **d,
+            "features": {
+                **d["features"],
+                "coordinates": [without(g, "floor") for g in d["features"]["coordinates"]],
+            },
+        },
+        "features.coordinates.0.floor: required in a file",
+    ),
+    "ragged means": (
+        lambda d: {**d, "rule": {**d["rule"], "means": [[0.0, 1.0], [1.0], [0.0, 0.0]]}},
+        r"must have shapes \(K,\), \(K, d\), \(K, d, d\), got \(\(3,\), 'ragged', ",
+    ),
+    "ragged slopes": (
+        lambda d: {
+            **d,
+            "rule": {
+                "kind": "max_affine",
+                "slopes": [[1.0, 2.0], [1.0]],
+                "offsets": [0.0, 1.0],
+                "exponential": [True, True],
+            },
+        },
+        r"must have shapes \(K, d\), \(K,\), \(d,\), got \('ragged', ",
+    ),
     "no labels": (lambda d: without(d, "labels"), "labels must be 3 distinct names"),
 }
 
@@ -461,7 +528,18 @@ def test_files_follow_the_published_schema(tmp_path, make, sentinel):
     jsonschema.validate(json.loads((tmp_path / "categorizer.json").read_text(encoding="utf-8")), schema)
 
 
-@pytest.mark.parametrize("name", ["unknown field", "version", "format", "no version", "no features", "word"])
+def test_a_key_that_is_given_twice_is_refused(tmp_path):
+    path = tmp_path / "categorizer.json"
+    text = GOLDEN.read_text(encoding="utf-8")
+    path.write_text(text.replace('"weights":', '"weights": [1.0], "weights":', 1), encoding="utf-8")
+    with pytest.raises(InputError, match="is not a valid categorizer: key 'weights' is given twice"):
+        Categorizer.load(path)
+
+
+IN_SCHEMA = ("unknown field", "version", "version true", "format", "no version", "no features", "word")
+
+
+@pytest.mark.parametrize("name", [*IN_SCHEMA, "number as text", "integer as text", "no missing", "no floor"])
 def test_the_published_schema_refuses_what_the_reader_refuses(name):
     change, _ = FILE_ERRORS[name]
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))

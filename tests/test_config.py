@@ -129,7 +129,11 @@ def test_every_key_of_the_objective_reaches_it():
         ),
         (
             {"maximise": "profiled_significance", "nuisances": ["jes"]},
-            ProfiledSignificance("ggH", nuisances=["jes"], other_signals="background"),
+            ProfiledSignificance("ggH", nuisances=["jes"]),
+        ),
+        (
+            {"maximise": "profiled_significance", "other_signals": "background"},
+            ProfiledSignificance("ggH", other_signals="background"),
         ),
         (
             {"maximise": "precision", "combine": "determinant", "other_signals": "floating"},
@@ -152,6 +156,10 @@ def test_what_is_maximised_is_a_choice(keys, term):
         ),
         ({"combine": "determinant"}, "combine must be one of"),
         ({"other_signals": "floating"}, "other_signals must be one of"),
+        (
+            {"maximise": "precision", "other_signals": "ignored"},
+            r"other_signals must be one of \['floating', 'background'\], got 'ignored'",
+        ),
         ({"maximise": "precision", "nuisances": ["jes", "jes"]}, "distinct names"),
         (
             {"maximise": "precision", "nuisances": ["jes"], "fit": {"train_on": "events"}},

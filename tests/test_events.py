@@ -34,6 +34,21 @@ def test_features_come_in_the_declared_order(values):
     assert np.array_equal(x, EXPECTED)
 
 
+def test_an_awkward_array_without_names_is_in_the_declared_order():
+    assert np.array_equal(feature_array(FEATURES, ak.Array(EXPECTED)), EXPECTED)
+    assert np.array_equal(feature_array(FEATURES, ak.from_iter(EXPECTED.tolist())), EXPECTED)
+    with pytest.raises(InputError, match=r"features must have shape \(n, 2\) .*got \(3,\)"):
+        feature_array(FEATURES, ak.Array(A))
+    with pytest.raises(InputError, match="features must be numbers"):
+        feature_array(FEATURES, ak.Array([[1.0], [2.0, 3.0]]))
+
+
+def test_what_is_no_number_is_said_once():
+    with pytest.raises(InputError) as error:
+        feature_array(FEATURES, {"a": ["x", "y", "z"], "b": B})
+    assert str(error.value) == "feature 'a' must be numbers: got <U1 of shape (3,)"
+
+
 ABSENT = {
     "awkward option": {"a": ak.Array([1.0, None, 3.0]), "b": B},
     "awkward integers": {"a": ak.Array([1, None, 3]), "b": B},
@@ -101,7 +116,7 @@ ERRORS = {
     "too many columns": (np.ones((3, 3)), A, r"got \(3, 3\)"),
     "too deep": ({"a": A, "b": ak.Array([[1.0], [], [2.0]])}, A, "feature 'b' must have one value.*2 dim"),
     "table as column": ({"a": A, "b": np.ones((3, 2))}, A, r"feature 'b' must have one number.*\(3, 2\)"),
-    "words": ({"a": A, "b": np.array(["x", "y", "z"])}, A, "feature 'b' must be numbers, got <U1"),
+    "words": ({"a": A, "b": np.array(["x", "y", "z"])}, A, "feature 'b' must be numbers: got <U1"),
     "words in awkward": ({"a": A, "b": ak.Array(["x", "y", "z"])}, A, "feature 'b' must be numbers"),
     "ragged rows": ([[1.0, 2.0], [1.0]], A, "features must be numbers: .*inhomogeneous"),
     "lengths": ({"a": A, "b": B[:2]}, A, r"\['a', 'b'\] must have equal length, got \[2, 3\]"),

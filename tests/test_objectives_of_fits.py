@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal, localcontext
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -241,8 +242,60 @@ def test_a_category_without_background_contributes_nothing():
 
 def test_strengths_that_nothing_tells_apart_have_no_precision():
     one = random_yields(7).mapped(lambda table: table[:, :1])
-    assert min(Precision(SIGNALS).uncertainties(one).values()) > 1e3
+    assert set(Precision(SIGNALS).uncertainties(one).values()) == {np.inf}
+    assert max(Precision(SIGNALS).each(one).values()) < 1e-3
     assert max(ProfiledSignificance(SIGNALS, simulation=False).each(one).values()) < 1e-3
+
+
+def test_where_nothing_is_known_uncertainties_are_infinite():
+    yields = random_yields(7)
+    absent = replace(yields, sumw=yields.sumw * np.array([0, 1, 1, 1])[:, None], varied=0 * yields.varied)
+    for other_signals in ("floating", "background"):
+        term = Precision(SIGNALS, nuisances=NUISANCES, other_signals=other_signals)
+        found = term.uncertainties(absent)
+        assert found["s1"] == np.inf
+        assert 0.01 < found["s2"] < 1
+        assert np.isfinite(list(term.uncertainties(yields).values())).all()
+    sumw, ones = np.array([[1, 1], [2, 2], [0, 3], [9, 9.0]]), np.ones((4, 2))
+    three = Yields(("a", "b", "c", "bkg"), sumw, ones, ones)
+    sigma = Precision(("a", "b", "c")).uncertainties(three)
+    assert sigma["a"] == sigma["b"] == np.inf
+    # The first bin measures a and b together, and what is left of the second one is of c.
+    assert sigma["c"] == pytest.approx(35**0.5 / 3)
+
+
+@pytest.mark.parametrize("simulation", [True, False])
+@pytest.mark.parametrize("sum_of_signal", [-60.0, -50.0, -50 + 1e-9, -5.0, 0.0])
+@pytest.mark.parametrize("kind", [ProfiledSignificance, Precision])
+def test_a_negative_sum_of_a_signal_is_no_signal(kind, sum_of_signal, simulation):
+    """Neither NaN nor a reward, however close to none the sum of all processes is."""
+    from cortado.objectives.gradient import ValueAndGradient
+
+    plain = random_yields(3)
+    plain.sumw[:, 0] = plain.varied[..., 0] = [0.0, 3.0, 20.0, 30.0]
+    negative = replace(plain, sumw=plain.sumw.copy(), varied=plain.varied.copy())
+    negative.sumw[0, 0] = sum_of_signal
+    negative.varied[:, :, 0, 0] = 1.3 * sum_of_signal
+    for other_signals in ("floating", "background"):
+        term = kind(SIGNALS, nuisances=NUISANCES, simulation=simulation, other_signals=other_signals)
+        value, gradient = ValueAndGradient(PROCESSES, term, NUISANCES)(negative.rows.T)
+        assert value == pytest.approx(term(plain))
+        assert term.each(negative) == pytest.approx(term.each(plain))
+        assert np.isfinite(gradient).all()
+
+
+def test_quoted_fits_go_on_until_they_have_converged(monkeypatch):
+    """Twelve steps, enough for a training, are not where little background varies by half of itself."""
+    yields = random_yields(46, size=0.5)
+    yields.sumw[2:] *= 0.01
+    yields.sumw2[2:] *= 0.01
+    yields.varied[:, :, 2:] *= 0.01
+    term = ProfiledSignificance(SIGNALS, nuisances=NUISANCES, other_signals="background")
+    found = term.squares(yields)
+    monkeypatch.setattr("cortado.objectives.profiled._MOST_STEPS", 12)
+    early = term.squares(yields)
+    assert (early - found).max() > 1e-4
+    assert (early >= found - 1e-9).all()
 
 
 # --- gradients ----------------------------------------------------------------------------------------------
@@ -343,6 +396,36 @@ def test_variations_of_some_folds_are_at_the_full_luminosity():
     np.testing.assert_allclose(total, whole.as_yields.varied.sum(axis=-1))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"relative": "0.1"}, "relative uncertainties must be finite numbers ≥ 0, got '0.1'"),
+        ({"relative": [0.1]}, r"finite numbers ≥ 0, got \[0.1\]"),
+        ({"relative": {"b": None}}, r"finite numbers ≥ 0, got None for \['b'\]"),
+        ({"relative": {"b": 0.1, "s": 0.5}}, r"\['s'\] are background to no signal"),
+        ({"relative": {("b", "s"): 0.0}}, r"\['s'\] are background to no signal"),
+    ],
+)
+def test_relative_uncertainties_are_numbers_of_backgrounds(options, message):
+    with pytest.raises(ConfigError, match=message):
+        AsimovWithUncertainty("s", **options)
+    with pytest.raises(ConfigError, match="background to no signal"):
+        AsimovWithUncertainty(SIGNALS, relative={"s2": 0.5}, other_signals="ignored")
+    AsimovWithUncertainty(SIGNALS, relative={"s2": 0.5})
+
+
+@pytest.mark.parametrize("kind", [ProfiledSignificance, Precision])
+@pytest.mark.parametrize("nuisances", [None, [1], "jes", [""], 3, {"jes": 1}])
+def test_nuisances_are_names(kind, nuisances):
+    with pytest.raises(ConfigError, match="nuisances must be a list of distinct names, got"):
+        kind("s", nuisances=nuisances)
+
+
+def test_simulation_is_true_or_false():
+    with pytest.raises(ConfigError, match="simulation must be True or False, got 'no'"):
+        Precision("s", simulation="no")  # type: ignore[arg-type]
+
+
 def test_unknown_nuisances_are_refused():
     sample = shifted_sample()
     with pytest.raises(InputError, match=r"'jes' has no variation 'jesUp' or 'jesDown'.*shift.*weight"):
@@ -402,10 +485,25 @@ def test_replicas_and_uncertainties_move_variations_along():
 
 
 def test_exact_boundaries_know_uncertain_backgrounds():
-    points = shifted_sample().points()
+    rng, n = np.random.default_rng(4), 12
+    x, ids = {"s": rng.random((40, 1)), "b": rng.random((400, 1))}, {"s": np.arange(40), "b": np.arange(400)}
+    weight = {"s": 0.2 + 2 * x["s"][:, 0], "b": 0.1 + (1 - x["b"][:, 0]) ** 2}
+    coordinates = [{"kind": "identity", "features": ["x"], "width": [1 / n]}]
+    arrays = {p: (x[p], weight[p]) for p in x}
+    points = ct.Sample.from_arrays(arrays, coordinates, names=["x"], event_ids=ids).points()
+    assert len(points.place) == n
     objective = AsimovWithUncertainty("s", relative=0.3)
     found = optimal_boundaries(points, objective, 3)
-    assert found.values[-1] == pytest.approx(objective(points.as_yields))
+    order = np.argsort(points.place[:, 0])
+    best = [
+        max(
+            objective(points.some(order).yields(np.searchsorted(cuts, np.arange(n), side="right"), k))
+            for cuts in combinations(range(1, n), k - 1)
+        )
+        for k in (1, 2, 3)
+    ]
+    assert best[0] < best[1] < best[2]
+    assert found.values[-1] == pytest.approx(best[-1])
     with pytest.raises(ConfigError, match="sum over bins"):
         optimal_boundaries(points, Precision("s"), 3)
 
@@ -512,3 +610,55 @@ def test_other_sources_are_left_alone():
     assert Source("b", variation="shiftUp") in sample.cells.sources
     with pytest.raises(InputError, match="event_ids"):
         sample.with_variation("jesUp", {"b": (np.zeros((1, 1)), np.ones(1))}, {"s": np.zeros(1, int)})
+
+
+@pytest.mark.parametrize(
+    ("variation", "process", "message"),
+    [
+        ("nominal", "b", "name of a variation must be .* got 'nominal'"),
+        ("jes", "b", "name of a variation must be .* got 'jes'"),
+        ("Up", "b", "name of a variation must be .* got 'Up'"),
+        ("jesUp", "B", r"processes \['B'\] are not in the sample; there are \['b', 's'\]"),
+        ("shiftUp", "b", r"processes \['b'\] have the variation 'shiftUp' already"),
+    ],
+)
+def test_a_variation_has_a_name_of_its_own_and_processes_that_are_there(variation, process, message):
+    sample = shifted_sample()
+    x = np.array([[0.5], [1.5], [2.5]])
+    with pytest.raises(InputError, match=message):
+        sample.with_variation(variation, {process: (x, np.ones(3))}, {process: np.arange(3)})
+
+
+def test_another_process_may_get_the_same_variation():
+    x, ids = np.array([[0.5], [1.5], [2.5]]), {"s": np.arange(3)}
+    points = (
+        shifted_sample().with_variation("shiftUp", {"s": (x, np.ones(3))}, ids).points(nuisances=["shift"])
+    )
+    s = points.processes.index("s")
+    assert points.as_yields.varied[0, 0, s].sum() == 3
+
+
+def test_a_variation_that_selects_no_event_was_given():
+    """Its sums are 0: neither those of the nominal events nor the mirror image of the other side."""
+    ids = {"b": np.arange(3)}
+    x, none = np.array([[0.5], [1.5], [2.5]]), {"b": np.arange(0)}
+    sample = shifted_sample(n_folds=2).with_variation("jesUp", {"b": (np.zeros((0, 1)), np.zeros(0))}, none)
+    sample = sample.with_variation("jesDown", {"b": (x, np.full(3, 0.5))}, ids)
+    b = sample.processes.index("b")
+    cells = replace(sample.cells, key=sample.cells.key - sample.cells.key.min())
+    for folds in (None, [0], [1]):
+        points = sample.points(folds, nuisances=["jes"])
+        assert points.as_yields.varied[0, 0, b].tolist() == [0.0] * len(points.place)
+        assert points.as_yields.varied[0, 1, b].sum() > 0
+        templates = build_templates(cells, 6, n_folds=2, folds=folds)
+        assert templates.is_varied("b", "jesUp")
+        assert not templates.is_varied("s", "jesUp")
+        together = templates.merged({"all": ["s", "b"]})
+        for found in (templates.yields(nuisances=["jes"]), together.yields(nuisances=["jes"])):
+            ours = found.processes.index("b" if "b" in found.processes else "all")
+            rest = 0 if "b" in found.processes else templates.values("s")
+            np.testing.assert_allclose(found.varied[0, 0, ours] - rest, 0, atol=1e-12)
+        again = templates.merged({}).yields(nuisances=["jes"])
+        np.testing.assert_array_equal(again.varied, templates.yields(nuisances=["jes"]).varied)
+    other = shifted_sample(n_folds=2).with_variation("jesDown", {"b": (x, np.full(3, 0.5))}, ids)
+    assert sample.digest != other.digest

@@ -781,3 +781,19 @@ def test_what_is_no_rule_is_refused_with_the_reason(make, message):
 def test_arrays_that_do_not_fit_together_are_no_table():
     with pytest.raises(ConfigError, match=r"shapes \(n, d\) and \(n,\), got \(2, 1\) and \(3,\)"):
         TableRule.from_cells(np.ones(1), np.array([[0], [1]]), np.arange(3))
+
+
+def test_far_points_of_a_mixture_belong_to_the_widest_component_in_their_direction():
+    """Also where squares are no numbers any more; warnings are errors."""
+    rule = GaussianMixtureRule(
+        weights=(0.3, 0.3, 0.4),
+        means=((0.0, 0.0), (5.0, 0.0), (0.0, 5.0)),
+        covariances=(((1.0, 0.0), (0.0, 1.0)), ((4.0, 0.0), (0.0, 1.0)), ((1.0, 0.0), (0.0, 9.0))),
+    )
+    directions = np.array([[1.0, 0.1], [0.1, 1.0], [-1.0, -0.2], [-0.2, -1.0], [1e-3, -1.0]])
+    near = rule.assign(1e8 * directions)
+    assert near.tolist() == [1, 2, 1, 2, 2]
+    for distance in (1e100, 1e150, 1e160, 1e200, 1.7e308):
+        assert rule.assign(distance * directions).tolist() == near.tolist()
+    mixed = np.concatenate([1e170 * directions, directions])
+    assert rule.assign(mixed)[5:].tolist() == rule.assign(directions).tolist()

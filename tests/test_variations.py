@@ -52,6 +52,50 @@ def test_a_dataset_without_a_variation_of_its_process_adds_its_nominal_sums():
     assert mirrored(table) == frozenset()
 
 
+def test_a_variation_of_one_dataset_reaches_the_points_and_templates_of_the_process():
+    """DY = a + b, and jes moves a alone, by 10 %."""
+    x, ids = np.array([[0.1], [0.7]]), np.arange(2)
+    collector = ct.Collector(["x"], [{"kind": "linear", "features": ["x"], "range": (0, 1)}], n_folds=2)
+    filler = ct.TemplateFiller(_halves(collector.features), n_folds=2)
+    normalisation = ct.Normalisation({"a": "DY", "b": "DY"}, {"a": 1.0, "b": 1.0})
+    for sink in (collector, filler):
+        chosen: Any = sink
+        total = chosen.fill("a", x, np.full(2, 0.5), event_id=ids) + chosen.fill(
+            "b", x, [0.5, 0.5], event_id=ids
+        )
+        for variation, weight in (("jesUp", 0.55), ("jesDown", 0.45)):
+            total += chosen.fill("a", x, np.full(2, weight), event_id=ids, variation=variation)
+        whole = total.normalise(normalisation)
+        seen = whole.points(nuisances=["jes"]).as_yields if sink is collector else None
+        found = seen or whole.templates().yields(nuisances=["jes"])
+        assert found.sumw.sum() == pytest.approx(2.0)
+        assert found.varied[0].sum(axis=(1, 2)) == pytest.approx([2.1, 1.9])
+
+
+def test_a_dataset_of_which_a_variation_selects_nothing_adds_nothing_to_it():
+    """And not its nominal events; whatever the chunks are that the events come in."""
+    x, none = np.array([[0.1], [0.7]]), np.zeros((0, 1))
+    collector = ct.Collector(["x"], [{"kind": "linear", "features": ["x"], "range": (0, 1)}], n_folds=1)
+    whole = collector.fill("early", x, [1, 2]) + collector.fill("early", none, [], variation="jesUp")
+    whole += collector.fill("early", x, [2, 2], variation="jesDown")
+    chunks = [collector.fill("early", x[i : i + 1], [i + 1]) for i in range(2)]
+    chunks += [
+        collector.fill("early", part, np.full(len(part), 2), variation="jesDown") for part in (none, x)
+    ]
+    chunks += [collector.fill("early", none, [], variation="jesUp") for _ in range(2)]
+    for sample in (whole, sum(chunks, collector.empty)):
+        late = (
+            sample
+            + collector.fill("late", x, [0.1, 0.1])
+            + collector.fill("late", x, [0.2, 0.1], variation="jesUp")
+        )
+        points = late.normalise(NORMALISATION).points(nuisances=["jes"])
+        assert points.varied is not None
+        assert points.varied[0, :, 0].sum(axis=1) == pytest.approx([3, 5], rel=1e-6)
+        assert mirrored(late.cells) == {Source("late", "SR", "jesDown")}
+        assert sample.digest == whole.digest
+
+
 def test_a_missing_side_is_the_mirror_image_dataset_by_dataset():
     table = cells("early", [1, 2, 3]) + cells("early", [2, 2, 2], "jesUp")
     table += (

@@ -45,7 +45,7 @@ class Cells:
     Attributes
     ----------
     sources
-        The S sources, sorted; some may have no row.
+        The S sources, sorted. Some may have no row: those of variations that select no event.
     source
         (n,) index into ``sources`` of each row.
     key
@@ -92,14 +92,23 @@ class Cells:
 
     @classmethod
     def from_tally(cls, source: Source, tally: Tally) -> Cells:
-        """The sums of one dataset, channel and variation, whose addresses begin with the fold."""
+        """The sums of one dataset, channel and variation, whose addresses begin with the fold.
+
+        A variation has a source in fold 0 whatever the events are: one that selects none was given, too.
+        """
         fold, key, sums, count = tally.rows()
-        there = np.bincount(fold) > 0
+        there = np.bincount(fold, minlength=1) > 0
+        there[0] |= source.variation != NOMINAL
         sources = tuple(source._replace(fold=f) for f in np.flatnonzero(there).tolist())
         return cls(sources, (np.cumsum(there) - 1)[fold], key, sums, count)
 
     def __len__(self) -> int:
         return len(self.count)
+
+    @property
+    def filled(self) -> tuple[Source, ...]:
+        """The sources that have rows."""
+        return tuple(self.sources[i] for i in np.unique(self.source))
 
     @property
     def dimensions(self) -> int:
@@ -181,7 +190,7 @@ def only_channel(cells: Cells, channel: str | None = None) -> str:
 
     Raises ``InputError`` if it has no events.
     """
-    there = sorted({s.channel for s in cells.sources})
+    there = sorted({s.channel for s in cells.filled})
     chosen = channel or (there[0] if len(there) == 1 else DEFAULT_CHANNEL)
     if chosen not in there:
         raise InputError(f"no events of channel {chosen!r}; there are {there}")

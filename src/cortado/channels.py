@@ -68,7 +68,7 @@ class Channels:
         self, sums: CategorySums, n: int, learned: Categorizer, channel: str, all_events: bool
     ) -> Templates:
         name = self._name(channel, n)
-        if not sums.cells[name].sources:
+        if not len(sums.cells[name]):
             raise InputError(f"the processor handed over no event of channel {channel!r}")
         is_learned = self.config.channels[channel].categorizer == LEARNED
         own = learned if is_learned else self.given.get(channel)

@@ -225,7 +225,7 @@ class Config(_Section):
     ] = "significance"
     combine: Literal["geometric", "quadrature", "minimum", "sum", "determinant"] = "geometric"
     signal_weights: dict[Name, Positive] = Field(default_factory=dict)
-    other_signals: Literal["background", "ignored", "floating"] = "background"
+    other_signals: Literal["background", "ignored", "floating"] | None = None
     background_uncertainties: dict[Name, NotNegative] = Field(default_factory=dict)
     nuisances: tuple[str, ...] = ()
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
@@ -370,8 +370,8 @@ class Config(_Section):
                 make = partial(ProfiledSignificance, nuisances=self.nuisances)
             case "precision":
                 make = partial(Precision, nuisances=self.nuisances)
-        weights = self.signal_weights or None
-        term = make(self.signals, self.combine, weights=weights, other_signals=self.other_signals)
+        own: dict[str, Any] = {} if self.other_signals is None else {"other_signals": self.other_signals}
+        term = make(self.signals, self.combine, weights=self.signal_weights or None, **own)
         return Objective((term, *self.constraints.floors))
 
 

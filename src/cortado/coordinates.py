@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -203,6 +204,11 @@ _MAY_BE_NAN = Field(
         "pattern": "^(NaN|-?Infinity)$",
     },
 )
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+
+
+def _number_of_word(value: Any) -> Any:
+    return float(value) if value in _NOT_FINITE else value
 
 
 class Features(BaseModel):
@@ -213,7 +219,7 @@ class Features(BaseModel):
 
     names: tuple[str, ...] = Field(min_length=1, description="columns of the ntuple, in order")
     coordinates: tuple[Coordinates, ...] = Field(min_length=1)
-    missing: dict[str, Annotated[float, _MAY_BE_NAN]] = Field(
+    missing: dict[str, Annotated[float, _MAY_BE_NAN, BeforeValidator(_number_of_word)]] = Field(
         default_factory=dict, description="per feature, the value that means 'does not exist in this event'"
     )
 

@@ -172,21 +172,46 @@ def inside_lists(
     """A function of events, also where features are lists of any depth in awkward arrays.
 
     ``function`` makes (n,) numbers of ``values`` with one number a feature and event, or of the elements of
-    the lists, which the result then has, too. An absent list stays absent. Raises ``InputError`` for lists of
-    different lengths.
+    the lists, which the result then has, too. A list that is absent in all features stays absent; an absent
+    value is NaN, for all elements that it counts for. Raises ``InputError`` for lists of different lengths,
+    and those that are absent in some of the features.
     """
     if not by_name(values):
         return function(values)
     there = _field_names(values)
-    columns = [values[name] for name in features.names if name in there]
-    if not any(isinstance(column, ak.Array) and column.ndim > 1 for column in columns):
+    names = [name for name in features.names if name in there]
+    if not any(_is_lists(values[name]) for name in names):
         return function(values)
+    columns = [_with_nan(name, values[name]) for name in names]
     try:
+        _refuse_lists_absent_in_some(features, columns)
         together = ak.broadcast_arrays(*columns)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"features {list(features.names)} must be lists of equal lengths") from error
-    names = [name for name in features.names if name in there]
     return _innermost(lambda elements: function(dict(zip(names, elements, strict=True))), together)
+
+
+def _is_lists(column: Any) -> bool:
+    return isinstance(column, ak.Array) and column.ndim > 1
+
+
+def _with_nan(name: str, column: Any) -> ak.Array:
+    """A column in which absent values, not lists, are NaN: broadcasting would make whole lists absent."""
+    if not _is_lists(column):
+        return ak.Array(_flat(f"feature {name!r}", column))
+    return ak.fill_none(ak.values_astype(column, np.float64), np.nan, axis=-1)
+
+
+def _refuse_lists_absent_in_some(features: Features, columns: list[Any]) -> None:
+    """``InputError`` unless lists that are absent in one column are so in all that have lists there."""
+    for axis in range(max(column.ndim for column in columns) - 1):
+        first, *rest = (ak.is_none(column, axis=axis) for column in columns if column.ndim > axis + 1)
+        if any(ak.any(absent != first, axis=None) for absent in rest):
+            raise InputError(
+                f"lists of features {list(features.names)} must be there in all of them, or absent in all"
+            )
 
 
 def _innermost(function: Callable[[list[Any]], npt.NDArray[Any]], columns: list[Any]) -> Any:
@@ -204,6 +229,8 @@ def by_name(values: Any) -> bool:
     """Whether features are held by name, not in their order."""
     if isinstance(values, np.ndarray):
         return values.dtype.names is not None
+    if isinstance(values, ak.Array):
+        return bool(ak.fields(values))
     return not isinstance(values, list | tuple)
 
 
@@ -234,9 +261,9 @@ def _flat(what: str, values: Any) -> npt.NDArray[Any]:
 def _numbers(what: str, values: Any) -> npt.NDArray[Any]:
     """Numbers as they are; None, and a masked value whatever stands under the mask, become NaN."""
     try:
-        array = np.asanyarray(values)
+        array = ak.to_numpy(values) if isinstance(values, ak.Array) else np.asanyarray(values)
         if array.dtype.kind not in "fiubO":
-            raise InputError(f"{what} must be numbers, got {array.dtype} of shape {array.shape}")
+            raise TypeError(f"got {array.dtype} of shape {array.shape}")
         if np.ma.isMaskedArray(array):
             return np.ma.filled(array.astype(np.float64), np.nan)
         return np.asarray(array, np.float64 if array.dtype.kind == "O" else None)

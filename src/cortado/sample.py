@@ -25,7 +25,7 @@ from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
 from cortado.points import Points, to_24_bits
 from cortado.tally import Tally, distinct
-from cortado.variations import both_sides, sides_of
+from cortado.variations import both_sides, nuisance_of, sides_of
 
 if TYPE_CHECKING:
     from cortado.categorizer import Categorizer
@@ -214,7 +214,7 @@ class Sample:
     def checked(self, expected: Collection[str]) -> Sample:
         """This sample, if every event was usable and every expected dataset has some; else ``InputError``."""
         refuse_invalid(self.invalid)
-        if empty := sorted(set(expected) - set(self.processes)):
+        if empty := sorted(set(expected) - {s.dataset for s in self.cells.filled}):
             raise InputError(f"no event with all features was selected in: {', '.join(map(repr, empty))}")
         return self
 
@@ -249,8 +249,17 @@ class Sample:
 
         ``variation`` ends in "Up" or "Down"; features and weights are as in :meth:`from_arrays`, shifted or
         with other weights, and events that are selected anew are among them. ``event_ids`` are those of the
-        nominal events, so that an event stays in its fold. Raises ``InputError`` as :meth:`from_arrays`.
+        nominal events, so that an event stays in its fold.
+
+        Raises ``InputError`` as :meth:`from_arrays`, for a name that is not that of a variation, a process
+        that the sample does not hold, and one that has the variation already.
         """
+        nuisance_of(variation)
+        if unknown := sorted(set(processes) - set(self.processes)):
+            raise InputError(f"processes {unknown} are not in the sample; there are {list(self.processes)}")
+        varied = {s.dataset for s in self.cells.sources if s.variation == variation}
+        if twice := sorted(varied & set(processes)):
+            raise InputError(f"processes {twice} have the variation {variation!r} already")
         sample = self
         for process, (x, w) in processes.items():
             x_, w_ = np.asarray(x, np.float64), np.asarray(w, np.float64)
@@ -259,7 +268,7 @@ class Sample:
             sample = sample + self.from_events(
                 self.features, self.n_folds, source, x_, w_, ids, self.max_cells
             )
-        return sample.checked(processes)
+        return sample.checked(())
 
     def points(
         self,
@@ -350,11 +359,9 @@ class Sample:
 
         Sums count to 24 significant bits, so that in practice it does not depend on the order of the chunks.
         """
-        used, source = np.unique(self.cells.source, return_inverse=True)
-        sources = [self.cells.sources[i] for i in used]
-        header = [self.features.model_dump_json(), self.n_folds, self.doublings, sources]
+        header = [self.features.model_dump_json(), self.n_folds, self.doublings, self.cells.sources]
         content = hashlib.sha256(json.dumps(header).encode())
-        for column in (source, self.cells.key, self.cells.count, to_24_bits(self.cells.sums)):
+        for column in (self.cells.source, self.cells.key, self.cells.count, to_24_bits(self.cells.sums)):
             content.update(np.ascontiguousarray(column).tobytes())
         return content.hexdigest()
 

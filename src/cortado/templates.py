@@ -52,6 +52,9 @@ class Templates:
         left out.
     folded
         Whether what lies beyond the edges of the observable is in the outer bins.
+    varied
+        The (process, variation) that there are, maybe without events; other processes are not affected. None
+        if they are those with entries.
     """
 
     hist: Hist[Any]
@@ -62,6 +65,7 @@ class Templates:
     derived: frozenset[tuple[str, str]] = frozenset()
     outside: Floats = field(default_factory=lambda: np.zeros(0))
     folded: bool = True
+    varied: frozenset[tuple[str, str]] | None = None
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -97,10 +101,10 @@ class Templates:
         return np.asarray(self._select(process, variation).variances())
 
     def is_varied(self, process: str, variation: str) -> bool:
-        """Whether a process has entries in a variation; one without is not affected by it."""
-        return variation == NOMINAL or bool(
-            self.values(process, variation).any() or self.variances(process, variation).any()
-        )
+        """Whether a process has a variation, maybe without events; one that has not is not affected by it."""
+        if variation == NOMINAL or self.varied is not None:
+            return variation == NOMINAL or (process, variation) in (self.varied or ())
+        return bool(self.values(process, variation).any() or self.variances(process, variation).any())
 
     @property
     def nominal(self) -> Templates:
@@ -173,6 +177,7 @@ class Templates:
             counts=np.stack([self.counts[r].sum(axis=0) for r in rows]),
             uncategorised=np.stack([self.uncategorised[r].sum(axis=0) for r in rows]),
             derived=frozenset((new_name[p], v) for p, v in self.derived),
+            varied=None if self.varied is None else frozenset((new_name[p], v) for p, v in self.varied),
             outside=np.array([self.outside[r].sum() for r in rows]) if len(self.outside) else self.outside,
         )
 
@@ -271,8 +276,10 @@ def build_templates(
     _refuse_weighted_data(here)
     names = _names(here, processes)
     reflected = {(s.dataset, s.variation) for s in mirrored(here)}
-    kept = _of_folds(completed(here, {name: name for name in names}), chosen)
-    variations = (NOMINAL, *sorted({s.variation for s in kept.sources} - {NOMINAL}))
+    whole = completed(here, {name: name for name in names})
+    varied = frozenset((s.dataset, s.variation) for s in whole.sources if s.variation != NOMINAL)
+    kept = _of_folds(whole, chosen)
+    variations = (NOMINAL, *sorted({variation for _, variation in varied}))
     p = np.array([names.index(s.dataset) for s in kept.sources], np.int64)[kept.source]
     v = np.array([variations.index(s.variation) for s in kept.sources], np.int64)[kept.source]
     sums = _scaled(kept, n_folds / len(chosen))
@@ -293,6 +300,7 @@ def build_templates(
         frozenset(d for d in {*derived, *reflected} if d[0] in names),
         _sums(by_process, (p[beyond], v[beyond]), sums[beyond, 0])[:, 0] if observable else np.zeros(0),
         observable is None or observable.flow == "fold",
+        varied,
     )
 
 

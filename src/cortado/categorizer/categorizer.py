@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cortado._version import __version__
 from cortado.categorizer.rules import Intervals, Rule, TableRule
@@ -72,6 +81,13 @@ class Categorizer(BaseModel):
     rule: Rule
     labels: tuple[str, ...] = Field(default=(), description="a name for each category, in order")
     training: Training | None = None
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # which equals 1
+            raise ValueError("Input should be 1")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -198,13 +214,41 @@ class Categorizer(BaseModel):
     def load(cls, path: str | Path) -> Categorizer:
         """Read a categorizer. Raises ``InputError`` naming file and field if it is not a valid one."""
         try:
-            found = cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
+            content = _with_tuples(json.loads(text, object_pairs_hook=_distinct))
+            found = cls.model_validate(content, strict=True)
         except OSError as error:
             raise InputError(f"cannot read the categorizer {path}: {error.strerror}") from error
         except ValidationError as error:
             raise InputError(f"{path} is not a valid categorizer: {'; '.join(sentences(error))}") from error
-        except UnicodeDecodeError as error:
+        except ValueError as error:  # of the decoders of text and JSON
             raise InputError(f"{path} is not a valid categorizer: {error}") from error
-        if absent := [name for name in _IN_EVERY_FILE if name not in found.model_fields_set]:
+        if absent := _absent(found):
             raise InputError(f"{path} is not a valid categorizer: {', '.join(absent)}: required in a file")
         return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON file; ``ValueError`` if a key, of which the last would count, is given twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+    return content
+
+
+def _with_tuples(content: Any) -> Any:
+    """The content of a JSON file with tuples in the place of lists, as a strict check of fields wants it."""
+    if isinstance(content, dict):
+        return {key: _with_tuples(value) for key, value in content.items()}
+    return tuple(map(_with_tuples, content)) if isinstance(content, list) else content
+
+
+def _absent(found: Categorizer) -> list[str]:
+    """What has a default in Python, and is not in the file that a categorizer comes from."""
+    absent = [name for name in _IN_EVERY_FILE if name not in found.model_fields_set]
+    parts: list[tuple[str, BaseModel]] = [("features", found.features)]
+    parts += [(f"features.coordinates.{i}", group) for i, group in enumerate(found.features.coordinates)]
+    for place, part in parts:
+        absent += [f"{place}.{name}" for name in type(part).model_fields if name not in part.model_fields_set]
+    return absent

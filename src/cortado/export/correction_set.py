@@ -22,6 +22,7 @@ from cortado.categorizer.cuts import Cuts
 from cortado.coordinates import Features, Identity, Linear, Logit, LogRatio
 from cortado.errors import ConfigError
 from cortado.events import as_stored
+from cortado.export.decimals import with_readable_numbers
 from cortado.files import write_text
 
 Floats = npt.NDArray[np.float64]
@@ -52,7 +53,8 @@ def write_correction(categorizer: Categorizer, path: str | Path = "correction.js
     OutputError
         The file cannot be written.
     """
-    write_text(path, build_correction_set(categorizer).model_dump_json(exclude_unset=True) + "\n")
+    content = build_correction_set(categorizer).model_dump_json(exclude_unset=True)
+    write_text(path, with_readable_numbers(content) + "\n")
     return Path(path)
 
 

@@ -149,7 +149,7 @@ def _whole(templates: Templates) -> FitChannel:
         for side, variation in enumerate(sides_of(nuisance, templates.variations)):
             if variation in templates.variations:
                 sides[n, side] = _rows(templates.values, names, variation)
-                present[n, side] = _rows(templates.variances, names, variation).any(axis=1)
+                present[n, side] = [templates.is_varied(name, variation) for name in names]
     varied = [both_sides(nominal, *found) for found in zip(sides, present, strict=True)]
     return FitChannel(
         name=templates.channel,

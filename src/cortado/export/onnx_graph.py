@@ -28,7 +28,6 @@ Floats = npt.NDArray[np.float64]
 
 INPUT, OUTPUT = "features", "category"
 _OPSET = 17
-_FARTHEST = 1e15  # in standard deviations; the square of which is still a number of single precision
 _IR_VERSION = 8  # of the same time as the opset, so that runtimes of that time read the file
 
 
@@ -38,9 +37,10 @@ def write_graph(categorizer: Categorizer, path: str | Path = "categorizer.onnx")
     Its input ``features`` is float32 (n, D), in the order of the categorizer's features, its output
     ``category`` int64 (n,): −1 where the categorizer gives it when asked to, and for invalid features.
     Missing values, coordinates and their standardisation are inside, the argmax is one of a matrix product.
-    It computes in single precision, cells of a table in double precision. Cuts on features are exact for
-    each number of single precision; with other rules categories may differ where two are equally good to
-    the rounding of single precision. The metadata hold the names of the features and the labels.
+    It computes in double precision: components of a mixture that are far apart in units of their width would
+    not be told apart in single precision. Cuts on features are exact for each number of single precision;
+    with other rules categories may differ where two are equally good to the rounding of double precision.
+    The metadata hold the names of the features and the labels.
 
     Returns
     -------
@@ -150,17 +150,17 @@ def _towards(limits: Floats, direction: float) -> npt.NDArray[np.float32]:
     return np.where(beyond, np.nextafter(single, np.float32(direction)), single)
 
 
-def _coordinates(graph: _Graph, features: Features, kind: npt.DTypeLike = np.float32) -> str:
-    """Coordinates (n, d) of a floating type."""
-    x = INPUT if kind == np.float32 else graph("Cast", INPUT, to=_element(kind))
+def _coordinates(graph: _Graph, features: Features) -> str:
+    """Coordinates (n, d), in double precision."""
+    x = graph("Cast", INPUT, to=_element(np.float64))
     parts = []
     for group in features.coordinates:
         part = graph("Gather", x, np.array(features.columns(group)), axis=1)
         if isinstance(group, Logit | LogRatio):
-            floor = np.array(group.floor, kind)
+            floor = np.array(group.floor)
             logs = graph("Log", graph("Max", part, floor))
             if isinstance(group, Logit):
-                rest = graph("Log", graph("Max", graph("Sub", np.array(1, kind), part), floor))
+                rest = graph("Log", graph("Max", graph("Sub", np.array(1.0), part), floor))
             else:
                 last = len(group.features) - 1
                 rest = graph("Gather", logs, np.array([last]), axis=1)
@@ -182,7 +182,7 @@ def _category(graph: _Graph, categorizer: Categorizer) -> str:
     if isinstance(rule, ArgmaxRule):
         return _by_scores(graph, rule, _coordinates(graph, features))
     if isinstance(rule, TableRule):
-        return _by_table(graph, rule, _coordinates(graph, features, np.float64))
+        return _by_table(graph, rule, _coordinates(graph, features))
     raise ConfigError(f"a rule of kind {rule.kind!r} has no form in ONNX")
 
 
@@ -190,28 +190,27 @@ def _argmax(graph: _Graph, terms: str, coefficients: Floats, offsets: Floats) ->
     """The largest of the functions terms (n, m) × coefficients (m, K) + offsets (K,)."""
     functions = np.vstack([coefficients, offsets])
     # What all functions share changes no argmax, and costs digits.
-    own = (functions - functions.mean(axis=1, keepdims=True)).astype(np.float32)
+    own = functions - functions.mean(axis=1, keepdims=True)
     values = graph("Add", graph("MatMul", terms, own[:-1]), own[-1])
     return graph("ArgMax", values, axis=1, keepdims=0)
 
 
 def _by_mixture(graph: _Graph, rule: GaussianMixtureRule, u: str) -> str:
-    centre = np.array(rule.means).mean(axis=0).astype(np.float32)
+    centre = np.array(rule.means).mean(axis=0)
     spread = np.sqrt(np.array(rule.covariances).diagonal(axis1=1, axis2=2).mean(axis=0))
-    scale = np.exp2(-np.round(np.log2(spread))).astype(np.float32)  # powers of two, which round nothing
+    scale = np.exp2(-np.round(np.log2(spread)))  # powers of two, which round nothing
     z = graph("Mul", graph("Sub", u, centre), scale)
-    z = graph("Clip", z, np.array(-_FARTHEST, np.float32), np.array(_FARTHEST, np.float32))
     left, right = np.triu_indices(rule.dimensions)
     products = graph("Mul", graph("Gather", z, left, axis=1), graph("Gather", z, right, axis=1))
-    functions = rule.quadratic(centre.astype(np.float64))
+    functions = rule.quadratic(centre)
     units = np.concatenate([scale, scale[left] * scale[right]])[:, None]
     return _argmax(graph, graph("Concat", z, products, axis=1), functions[1:] / units, functions[0])
 
 
 def _by_functions(graph: _Graph, rule: MaxAffineRule, u: str) -> str:
     slopes, exponential = np.array(rule.slopes).T, np.array(rule.exponential)
-    centre = rule.centre().astype(np.float32)
-    offsets = np.array(rule.offsets) + centre.astype(np.float64) @ slopes
+    centre = rule.centre()
+    offsets = np.array(rule.offsets) + centre @ slopes
     z = graph("Sub", u, centre)
     if not exponential.any():
         return _argmax(graph, z, slopes, offsets)
@@ -227,7 +226,7 @@ def _by_functions(graph: _Graph, rule: MaxAffineRule, u: str) -> str:
 
 def _by_scores(graph: _Graph, rule: ArgmaxRule, u: str) -> str:
     first = np.cumsum([0, *(len(edges) + 1 for edges in rule.edges[:-1])])
-    reached = _reached(graph, u, [_towards(np.array(edges, np.float64), np.inf) for edges in rule.edges])
+    reached = _reached(graph, u, [np.array(edges, np.float64) for edges in rule.edges])
     winner = graph("ArgMax", u, axis=1, keepdims=1)
     category = graph("GatherElements", graph("Add", reached, first), winner, axis=1)
     return graph("Squeeze", category, np.array([1]))
@@ -242,7 +241,7 @@ def _by_cuts(graph: _Graph, cuts: Cuts) -> str:
 
 def _reached(graph: _Graph, u: str, edges: Sequence[npt.NDArray[Any]]) -> str:
     """(n, d) how many of its edges each coordinate is not below."""
-    table = np.full((len(edges), max([1, *map(len, edges)])), np.nan, np.float32)
+    table = np.full((len(edges), max([1, *map(len, edges)])), np.nan)
     for row, along in zip(table, edges, strict=True):
         row[: len(along)] = along
     # Nothing reaches NaN, not even infinity, which must not lead out of the table of categories.

@@ -55,13 +55,19 @@ def with_slope(function: Callable[[Any], Any], slope: Callable[[Any], Any], at: 
     return known(at)
 
 
-def repeated(function: Callable[[Any], Any], start: Any, times: int) -> Any:
-    """``function`` of its own result, so many times from ``start`` on; a graph has it once."""
+def repeated(function: Callable[[Any], Any], start: Any, times: int, most: int, tolerance: float) -> Any:
+    """``function`` of its own result from ``start`` on: so many times in a graph, which has it once.
+
+    Numpy arrays, of which results are quoted, go on until no element changes by more than ``tolerance``, at
+    ``most`` so many times.
+    """
     if not _is_numpy(start):
         loop = _tensorflow(start).while_loop
         return loop(lambda i, _: i < times, lambda i, x: (i + 1, function(x)), (0, start))[1]
-    for _ in range(times):
-        start = function(start)
+    for _ in range(most):
+        last, start = start, function(start)
+        if np.allclose(start, last, rtol=0, atol=tolerance):
+            break
     return start
 
 

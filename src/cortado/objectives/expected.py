@@ -7,6 +7,11 @@ with S = (up − down)/2 and A = (up + down − 2 n)/16; f(θ) = 15 θ² − 10 
 continuous. It is what pyhf does by default for a ``histosys``, of shape and normalisation together
 (``code4p``, https://pyhf.readthedocs.io/en/v0.7.6/_generated/pyhf.interpolators.code4p.html). A final fit
 with ``normsys`` for the normalisation differs in the second order of θ.
+
+A signal whose sum is not positive in a category counts as absent from it, as in the formulas for single
+categories. A signal of −4.9 over a background of 5 would have an information of s²/ν = 240 on its strength,
+and more the closer it is to −5: fluctuations of weights, which a training would collect. Without them no
+category holds more information on a strength than it has events of its signal.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ class Expectation:
     Attributes
     ----------
     nominal
-        (1 + S, K) the background, and each signal.
+        (1 + S, K) the background, and each signal, 0 where its sum is not positive.
     slope, curvature
         (N, 1 + S, K) S and A of the templates of each nuisance parameter.
     variance
@@ -47,17 +52,16 @@ class Expectation:
     def of(cls, yields: Yields, signals: tuple[str, ...], nuisances: tuple[str, ...]) -> Expectation:
         """Raises ``ConfigError`` if the yields do not hold the variations of some of the nuisances."""
         groups = [tuple(p for p in yields.processes if p not in signals), *((name,) for name in signals)]
-        nominal = yields.totals(groups)
-        xp = array_namespace(nominal)
-        usable = nominal[0] > LEAST_BACKGROUND
+        summed = yields.totals(groups)
+        xp = array_namespace(summed)
+        usable = summed[0] > LEAST_BACKGROUND
+        present = xp.concatenate([xp.ones_like(usable)[None], summed[1:] > 0])
+        nominal = xp.where(present, summed, 0.0)
         variance = xp.where(usable, yields.total(yields.processes, "sumw2"), 0.0)
         if not nuisances:
             none = xp.zeros((0, *nominal.shape), dtype=np.float64)
             return cls(nominal, none, none, variance, usable)
-        mask = xp.asarray(
-            [[float(p in names) for p in yields.processes] for names in groups], dtype=np.float64
-        )
-        sides = xp.matmul(mask, xp.stack([yields.variations(name) for name in nuisances]))
+        sides = xp.where(present, yields.varied_totals(groups, nuisances), 0.0)
         up, down = sides[:, 0], sides[:, 1]
         return cls(nominal, (up - down) / 2, (up + down - 2 * nominal) / 16, variance, usable)
 

@@ -27,6 +27,7 @@ from cortado.objectives.significance import COMBINATIONS, InFit
 from cortado.objectives.yields import Yields
 
 _RIDGE = 1e-12  # relative: strengths that no category tells apart have no precision, and no error is raised
+_NOTHING = 1e-10  # an eigenvalue, where strengths are in units of what each would be known to by itself
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -59,7 +60,20 @@ class Precision(InFit):
 
     def uncertainties(self, yields: Yields) -> dict[str, float]:
         """σ(μ) of each signal, of yields taken as they are; infinite where nothing is known about it."""
-        return {name: 1 / z if z > 0 else float("inf") for name, z in self.each(yields).items()}
+        known = self._known(self._without_ridge(yields))
+        return {
+            name: 1 / z if sure else float("inf")
+            for (name, z), sure in zip(self.each(yields).items(), known, strict=True)
+        }
+
+    def _known(self, information: Any) -> list[bool]:
+        """Whether each strength is part of nothing that the information (S, S) says nothing about."""
+        diagonal = np.diagonal(information)
+        if self.other_signals == "background":
+            return list(diagonal > 0)
+        unit = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        sizes, directions = np.linalg.eigh(information / np.outer(unit, unit))
+        return list((np.abs(directions[:, sizes < _NOTHING]) < np.sqrt(_NOTHING)).all(axis=1))
 
     def squares(self, yields: Yields) -> Any:
         """(S,) 1/Var(μ) of every signal, of yields taken as they are."""
@@ -70,7 +84,15 @@ class Precision(InFit):
         return 1 / xp.diagonal(solved(information, xp.eye(len(self.signals), dtype=np.float64)))
 
     def information(self, yields: Yields) -> Any:
-        """(S, S) information on the strengths with nuisances profiled: the inverse of their part of I⁻¹."""
+        """(S, S) information on the strengths with nuisances profiled: the inverse of their part of I⁻¹.
+
+        With a little added to its diagonal, so that it has an inverse.
+        """
+        information = self._without_ridge(yields)
+        xp = array_namespace(information)
+        return information + xp.diag(_RIDGE * xp.diagonal(information) + 1e-300)
+
+    def _without_ridge(self, yields: Yields) -> Any:
         expected = Expectation.of(yields, self.signals, self.nuisances)
         xp = array_namespace(expected.nominal)
         slopes = xp.where(
@@ -86,4 +108,4 @@ class Precision(InFit):
             constrained = of_nuisances + xp.eye(len(self.nuisances), dtype=np.float64)
             lost = xp.matmul(mixed, solved(constrained, xp.transpose(mixed)))
             of_strengths = of_strengths - lost
-        return of_strengths + xp.diag(_RIDGE * xp.diagonal(of_strengths) + 1e-300)
+        return of_strengths

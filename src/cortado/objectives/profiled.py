@@ -12,8 +12,9 @@ given ν_k is the positive root of
     γ² + (ν δ² − 1) γ − n δ² = 0.
 
 θ̂̂ is found by Newton steps, each the best of some lengths and of two curvatures: the exact one, and that
-without second derivatives of ν, which always leads down. As q₀ has its minimum there, its derivatives with
-respect to the yields are those at fixed θ̂̂.
+without second derivatives of ν, which always leads down; a training takes a fixed number
+of them, a value that is quoted as many as it takes. As q₀ has its minimum there, its derivatives
+with respect to the yields are those at fixed θ̂̂.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from cortado.objectives.expected import Expectation
 from cortado.objectives.significance import InFit
 from cortado.objectives.yields import Yields
 
-_STEPS = 12
+_STEPS, _MOST_STEPS = 12, 1_000  # in a training, and where a value is quoted
+_SMALL_STEP = 1e-9
 _LENGTHS = np.array([10.0, 3.0, 1.0, 0.4, 0.1, 0.02, 0.0])[:, None, None]
 _LEAST = 1e-200  # expected events, of a trial that expects none or fewer
 _LEAST_CURVATURE = 1e-3
@@ -102,7 +104,9 @@ class _Fit:
 
     def best(self) -> Any:
         """(S, S + N) the parameters of the largest likelihood."""
-        return repeated(self._better, self._start, _STEPS) if self._free.any() else self._start
+        if not self._free.any():
+            return self._start
+        return repeated(self._better, self._start, _STEPS, _MOST_STEPS, _SMALL_STEP)
 
     def _better(self, parameters: Any) -> Any:
         """The best of the ends of some steps, of which one has no length."""

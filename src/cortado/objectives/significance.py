@@ -204,8 +204,14 @@ class InFit(Significance):
         other_signals: str = "floating",
     ) -> None:
         super().__init__(signals, combine, weights, other_signals)
-        if isinstance(nuisances, str) or len(set(nuisances)) < len(nuisances):
+        if (
+            not isinstance(nuisances, list | tuple)
+            or not all(isinstance(name, str) and name for name in nuisances)
+            or len(set(nuisances)) < len(nuisances)
+        ):
             raise ConfigError(f"nuisances must be a list of distinct names, got {nuisances!r}")
+        if not isinstance(simulation, bool):
+            raise ConfigError(f"simulation must be True or False, got {simulation!r}")
         object.__setattr__(self, "nuisances", tuple(nuisances))
         object.__setattr__(self, "simulation", simulation)
 

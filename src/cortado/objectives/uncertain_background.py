@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from cortado.errors import ConfigError
@@ -67,7 +68,14 @@ class AsimovWithUncertainty(InCategories):
         other_signals: str = "background",
     ) -> None:
         super().__init__(signals, combine, weights, other_signals)
-        object.__setattr__(self, "relative", _entries(relative))
+        entries = _entries(relative)
+        if len(self.signals) == 1 or other_signals == "ignored":
+            named = {name for names, _ in entries for name in names}
+            if wrong := sorted(named & set(self.signals)):
+                raise ConfigError(
+                    f"relative uncertainties are of backgrounds, {wrong} are background to no signal"
+                )
+        object.__setattr__(self, "relative", tuple((names, value) for names, value in entries if value))
 
     @property
     def own_options(self) -> dict[str, Any]:
@@ -85,14 +93,18 @@ class AsimovWithUncertainty(InCategories):
         return squared_significance_with_uncertainty(signal, background, variance)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)
+
+
 def _entries(relative: Relative) -> tuple[tuple[tuple[str, ...], float], ...]:
     """Fractions with the processes that they are of; no process stands for the whole background."""
     given = relative if isinstance(relative, Mapping) else {(): relative}
     entries = tuple(((n,) if isinstance(n, str) else tuple(n), value) for n, value in given.items())
     for names, value in entries:
-        if not 0 <= value < float("inf"):
+        if not _is_number(value) or not 0 <= value < float("inf"):
             raise ConfigError(
                 f"relative uncertainties must be finite numbers ≥ 0, got {value!r}"
                 f"{f' for {list(names)}' if names else ''}"
             )
-    return tuple((names, float(value)) for names, value in entries if value)
+    return tuple((names, float(value)) for names, value in entries)

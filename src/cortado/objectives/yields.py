@@ -106,12 +106,22 @@ class Yields:
 
     def totals(self, groups: Sequence[tuple[str, ...]], what: str = "sumw") -> Any:
         """(G, K) sums of ``what`` over each of G groups of processes, float64."""
-        self.require({name: None for names in groups for name in names})
         table = getattr(self, what)
+        xp = array_namespace(table)
+        return self._added(groups, table if what != "count" else xp.asarray(table, dtype=np.float64))
+
+    def varied_totals(self, groups: Sequence[tuple[str, ...]], nuisances: Sequence[str]) -> Any:
+        """(N, 2, G, K) sums as of :meth:`totals` with each of N ≥ 1 nuisance parameters up, and down."""
+        tables = [self.variations(name) for name in nuisances]
+        return self._added(groups, array_namespace(tables[0]).stack(tables))
+
+    def _added(self, groups: Sequence[tuple[str, ...]], table: Any) -> Any:
+        """(…, G, K) sums of a table (…, P, K) over groups of processes."""
+        self.require({name: None for names in groups for name in names})
         xp = array_namespace(table)
         # One product: gradients of rows taken one by one are added in an order that changes from run to run.
         mask = xp.asarray([[float(p in names) for p in self.processes] for names in groups], dtype=np.float64)
-        return xp.matmul(mask, table if what != "count" else xp.asarray(table, dtype=np.float64))
+        return xp.matmul(mask, table)
 
     def scaled(self, factors: Any, processes: tuple[str, ...]) -> Yields:
         """These yields with Σw of the named processes times ``factors``, a number or (K,), and Σw² times f².

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import index
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,14 @@ def increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     if any(low >= high for low, high in pairwise(edges)):
         raise ValueError(f"edges must increase, got {edges}")
     return edges
+
+
+def shape_of(nested: Sequence[Any]) -> tuple[int, ...] | Literal["ragged"]:
+    """The shape of nested sequences, if they have one."""
+    try:
+        return np.shape(nested)
+    except ValueError:
+        return "ragged"
 
 
 def all_present(categories: tuple[int, ...]) -> bool:

@@ -9,10 +9,11 @@ import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
 from cortado.blocks import blocks
-from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others
+from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others, shape_of
 from cortado.categorizer.rules.intervals import Intervals
 
 _ROUNDING = 8 * np.finfo(np.float64).eps
+_FARTHEST = 1e140  # whose square, times an element of a precision matrix, is still a number
 
 
 class GaussianMixtureRule(BaseRule):
@@ -26,7 +27,7 @@ class GaussianMixtureRule(BaseRule):
     @model_validator(mode="after")
     def _shapes(self) -> GaussianMixtureRule:
         k, d = len(self.weights), len(self.means[0]) if self.means else 0
-        shapes = (np.shape(self.weights), np.shape(self.means), np.shape(self.covariances))
+        shapes = (shape_of(self.weights), shape_of(self.means), shape_of(self.covariances))
         if shapes != ((k,), (k, d), (k, d, d)) or d < 1:
             raise ValueError(
                 f"weights, means and covariances must have shapes (K,), (K, d), (K, d, d), got {shapes}"
@@ -56,7 +57,7 @@ class GaussianMixtureRule(BaseRule):
         upper = np.triu_indices(u.shape[1])
         category = np.empty(len(u), np.int64)
         for rows in blocks(len(u)):
-            z = u[rows] - centre
+            z = _within_reach(u[rows] - centre)
             quadratic = z[:, upper[0]] * z[:, upper[1]]
             scores = np.concatenate([np.ones((len(z), 1)), z, quadratic], axis=1) @ coefficients
             np.argmax(scores, axis=1, out=category[rows])
@@ -103,6 +104,17 @@ class GaussianMixtureRule(BaseRule):
 
         crossings = _crossings(log_weights, means, sigmas)
         return Intervals.between_roots(crossings, assign, float(means.mean()), float(sigmas.max()))
+
+
+def _within_reach(z: Floats) -> Floats:
+    """Distances (n, d) from the centre, those that have no square brought nearer in their direction.
+
+    So far away only the squares count, whose largest is the same one all along a ray.
+    """
+    if np.abs(z).max(initial=0.0) <= _FARTHEST:
+        return z
+    largest = np.abs(z).max(axis=1, keepdims=True)
+    return z * (_FARTHEST / np.maximum(largest, _FARTHEST))
 
 
 def _crossings(log_weights: Floats, means: Floats, sigmas: Floats) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
 from cortado.blocks import blocks
-from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others
+from cortado.categorizer.rules.base import BaseRule, Floats, Integers, chosen, others, shape_of
 from cortado.categorizer.rules.intervals import Intervals
 
 _RCOND = 0.01
@@ -33,7 +33,7 @@ class MaxAffineRule(BaseRule):
 
     @model_validator(mode="after")
     def _shapes(self) -> MaxAffineRule:
-        shapes = (np.shape(self.slopes), np.shape(self.offsets))
+        shapes = (shape_of(self.slopes), shape_of(self.offsets))
         k, d = len(self.slopes), len(self.exponential)
         if shapes != ((k, d), (k,)):
             raise ValueError(
