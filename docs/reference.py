@@ -69,8 +69,8 @@ RULES: dict[str, dict[str, str]] = {
         "sum of squares, the smallest, or the weighted sum; `determinant` of their covariance, with "
         "`maximise: precision` alone",
         "signal_weights": "factors of the signals for `combine: sum`, 1 where none is given",
-        "other_signals": "whether the other signals are `background` to a signal, the default, or `ignored`; in "
-        "fits with nuisance parameters, with a `floating` strength, the default, or `background`",
+        "other_signals": "whether the other signals are `background` to a signal, the default, or `ignored`; "
+        "in fits with nuisance parameters, with a `floating` strength, the default, or `background`",
         "background_uncertainties": "relative systematic uncertainties by process, for `maximise: "
         "significance_with_uncertainty`; that of the simulation is always added",
         "nuisances": "names of nuisance parameters, for `profiled_significance` and `precision`: of `jes`, "
