@@ -21,7 +21,7 @@ from cortado.exact.beginnings import interest, scattered
 from cortado.exact.prices import Requirement, assigned
 from cortado.objectives import Floor, Objective, Yields, array_namespace, as_objective
 from cortado.objectives.gradient import ValueAndGradient
-from cortado.points import Points
+from cortado.points import Points, sums_by_index
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -230,8 +230,7 @@ def _gap(goal: Objective, floor: Floor, yields: Yields) -> Any:
 
 def sums_of(columns: npt.NDArray[Any], category: Integers, n_categories: int) -> Floats:
     """(K, m) sums over categories of m columns (m, n)."""
-    sums = [np.bincount(category, weights=column, minlength=n_categories) for column in columns]
-    return np.stack(sums, axis=1).astype(np.float64)
+    return sums_by_index(columns.astype(np.float64, copy=False), category, n_categories).T.copy()
 
 
 def _nothing_found(points: Points, goal: Objective, n_categories: int) -> str:
