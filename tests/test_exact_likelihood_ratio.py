@@ -178,7 +178,8 @@ def test_floors_may_forbid_more() -> None:
     [
         (Asimov(("s", "b2")), 3, r"of one signal.*\['s', 'b2'\].*hard_partition"),
         (MinBackground(1.0), 3, "must be an Asimov"),
-        (ONE, 0, "number of bins must be at least 1"),
+        (ONE, 0, "n_categories must be at least 1, got 0"),
+        (ONE, 2.5, "n_categories must be an integer, got 2.5"),
     ],
 )
 def test_what_is_refused(plane: Sample, objective: Any, n_categories: int, message: str) -> None:

@@ -504,6 +504,14 @@ def test_one_fold_is_refused() -> None:
         unbinned_limit(gaussians(1, n=100, n_folds=1), ONE)
 
 
-def test_max_cells_is_checked(sample: Sample) -> None:
-    with pytest.raises(ConfigError, match="max_cells must be at least 1, got 0"):
-        unbinned_limit(sample, ONE, max_cells=0)
+@pytest.mark.parametrize(
+    ("max_cells", "message"), [(0, "must be at least 1, got 0"), ("x", "must be an integer, got 'x'")]
+)
+def test_max_cells_is_checked(sample: Sample, max_cells: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"max_cells {message}"):
+        unbinned_limit(sample, ONE, max_cells=max_cells)
+
+
+def test_points_have_no_folds(sample: Sample) -> None:
+    with pytest.raises(ConfigError, match=r"sample must be a Sample, of which one fold can test.*got Points"):
+        unbinned_limit(sample.points(), ONE)  # type: ignore[arg-type]

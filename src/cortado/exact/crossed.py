@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_integer
 from cortado.objectives import Objective
 from cortado.points import Points, sums_by_index
 from cortado.sample import Sample
@@ -31,13 +31,16 @@ def points_by_fold(sample: Sample, objective: Objective, max_cells: int = MAX_CE
     ``max_cells`` of them. Raises ``ConfigError`` if the sample has one fold alone, or if the objective names
     processes that are not in it or leaves no background.
     """
+    if not isinstance(sample, Sample):
+        raise ConfigError(
+            f"sample must be a Sample, of which one fold can test another, got {type(sample).__name__}"
+        )
     if sample.n_folds < 2:
         raise ConfigError(
             "sample must have at least 2 folds, so that one can test what another says, got 1; "
             "make it with n_folds=2"
         )
-    if max_cells < 1:
-        raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
+    checked_integer("max_cells", max_cells, 1)
     parts = [_prepared(sample.points([fold]), objective) for fold in range(sample.n_folds)]
     key, cell = distinct(np.concatenate([part.key for part in parts]))
     widths = parts[0].widths

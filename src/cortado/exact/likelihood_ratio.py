@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from cortado.categorizer import Categorizer
 from cortado.categorizer.rules import TableRule
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_integer
 from cortado.exact.crossed import MAX_CELLS, doubled_cells, joined, mean, others, points_by_fold
 from cortado.exact.one_dimension import ByNumber, optimal_intervals
 from cortado.exact.ratio import ratios
@@ -83,7 +83,9 @@ class RatioBinnings(ByNumber[RatioBinning]):
         """The best k categories as a table of cells.
 
         On the events of the sample it gives ``best(k).training``; others give on average no less than
-        ``best(k).value``, which is that of ratios from fewer events. Raises ``ConfigError`` as :meth:`best` does.
+        ``best(k).value``, which is that of ratios from fewer events.
+
+        Raises ``ConfigError`` as :meth:`best` does.
         """
         category = _intervals(self.ratio, self.best(k).thresholds)
         rule = TableRule.from_cells(self.cells.widths, self.cells.key, category)
@@ -114,7 +116,8 @@ def optimal_thresholds(
     Raises
     ------
     ConfigError
-        If the sample has a single fold, or the objective is another one or of several signals.
+        If an argument breaks a rule, the sample has a single fold, or the objective is another one or of
+        several signals.
     TrainingError
         If not even one category of all events meets the floors.
     """
@@ -125,6 +128,7 @@ def optimal_thresholds(
             "objective must be of one signal, for which an order of s/b is best, got "
             f"{list(asimov.signals)}; for several there is cortado.exact.hard_partition"
         )
+    checked_integer("n_categories", n_categories, 1)
     parts = points_by_fold(sample, goal, max_cells)
     scaled = replace(goal, scales=())  # as the points are
     sizes = doubled_cells(parts[0].key)
