@@ -327,7 +327,7 @@ def test_a_sample_is_as_good_as_its_points() -> None:
     np.testing.assert_array_equal(bins, optimal_boundaries(sample.points(), Asimov("s"), 3).values)
     for solver in (hard_partition, optimal_boundaries):
         with pytest.raises(ConfigError, match="points must be Points or a Sample, got dict"):
-            solver({}, Asimov("s"), 2)  # type: ignore[operator]
+            solver({}, Asimov("s"), 2)  # type: ignore[arg-type]
 
 
 # --- errors ---
