@@ -250,9 +250,11 @@ def _upper_uncertainty(
     points: Points, roles: Roles, doubled: Sequence[Integers], sizes: Sequence[CellSize], k: int
 ) -> float:
     """The standard deviation of the bound of one of the sizes."""
-    derivatives = _plug_in_derivatives(points, roles, doubled[k:])
+    background = _background(points, roles)
+    derivatives = _plug_in_derivatives(points, roles, pooled(doubled[k:], background))
     if upper_bound(sizes, k) > sizes[k].plug_in:
-        derivatives = 2 * derivatives - _plug_in_derivatives(points, roles, doubled[k + 1 :])
+        of_larger = _plug_in_derivatives(points, roles, pooled(doubled[k + 1 :], background))
+        derivatives = 2 * derivatives - of_larger
     return _deviation([derivatives], [points.sumw2])
 
 
@@ -318,15 +320,14 @@ def _from_above(points: Points, roles: Roles, sizes: Sequence[Integers]) -> _Abo
     squares = z2.sum(axis=1)
     return _Above(
         plug_in=roles.combined(squares),
-        plug_in_uncertainty=_deviation([_plug_in_derivatives(points, roles, sizes)], [points.sumw2]),
+        plug_in_uncertainty=_deviation([_plug_in_derivatives(points, roles, group)], [points.sumw2]),
         corrected=roles.combined(squares - bias.sum(axis=1)),
         unresolved=_unresolved(points, roles, sizes, roles.importance(squares)),
     )
 
 
-def _plug_in_derivatives(points: Points, roles: Roles, sizes: Sequence[Integers]) -> Floats:
-    """(P, n) of the plug-in value of cells of the first of ``sizes`` with respect to Σw."""
-    group = pooled(sizes, _background(points, roles))
+def _plug_in_derivatives(points: Points, roles: Roles, group: Integers) -> Floats:
+    """(P, n) of the plug-in value of groups, (n,) of each point, with respect to Σw."""
     sumw = sums_by_index(points.sumw, group, int(group.max()) + 1)
     z2 = roles.squares_and_bias(sumw, np.zeros_like(sumw))[0]
     s, b = roles.split(sumw)
