@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cortado import toys
 from cortado.categorizer import Categorizer
 from cortado.errors import ConfigError, TrainingError
 from cortado.exact import hard_partition, optimal_boundaries, optimal_thresholds, unbinned_limit
@@ -107,6 +108,37 @@ def test_the_categorizer_has_the_categories(plane: Sample, best_known: np.ndarra
         found.categorizer(4)
 
 
+@pytest.mark.parametrize("seed", [2, 4])
+def test_floors_hold_in_the_categories_of_the_table(seed: int) -> None:
+    """The thresholds come from another order of the same events, in which they hold, too."""
+    toy = toys.three_class(seed=seed, n_signal=5_000, n_background=50_000)
+    sample = Sample.from_arrays(toys.arrays(toy), "logratio", names=toys.SCORES)
+    objective = Asimov("signal1") + MinBackground(10.0)
+    found = optimal_thresholds(sample, objective, 6)
+    points = sample.points()
+    for k in range(1, found.n_categories + 1):
+        yields = points.yields(found.categorizer(k).rule.assign(points.place), k)
+        assert objective.shortfall(yields).max() == 0
+        assert objective.value(yields) == pytest.approx(found.best(k).training_value, rel=1e-6)
+
+
+def test_what_is_quoted_is_no_more_than_other_events_give() -> None:
+    """The events that the categories come from give more."""
+
+    def toy(seed: int, n: int) -> Sample:
+        events = toys.three_class(seed=seed, n_signal=n // 10, n_background=n)
+        return Sample.from_arrays(toys.arrays(events), "logratio", names=toys.SCORES)
+
+    objective = Asimov("signal1") + MinBackground(10.0)
+    other = toy(999, 300_000).points()
+    found = [optimal_thresholds(toy(seed, 20_000), objective, 4) for seed in range(6)]
+    rules = [of.categorizer(4).rule for of in found]
+    expected = np.mean([objective.value(other.yields(rule.assign(other.place), 4)) for rule in rules])
+    # The ratio of each fold is fitted to half of the events.
+    assert 0.85 * expected < np.mean([of.best(4).value for of in found]) < 1.02 * expected
+    assert np.mean([of.best(4).training_value for of in found]) > 1.02 * expected
+
+
 def test_more_folds(best_known: np.ndarray) -> None:
     found = optimal_thresholds(gaussians(5, 2, 30_000, n_folds=4), FLOORED, 3)
     np.testing.assert_allclose(found.values, best_known[:3], rtol=0.08)
@@ -146,7 +178,8 @@ def test_floors_may_forbid_more() -> None:
     [
         (Asimov(("s", "b2")), 3, r"of one signal.*\['s', 'b2'\].*hard_partition"),
         (MinBackground(1.0), 3, "must be an Asimov"),
-        (ONE, 0, "number of bins must be at least 1"),
+        (ONE, 0, "n_categories must be at least 1, got 0"),
+        (ONE, 2.5, "n_categories must be an integer, got 2.5"),
     ],
 )
 def test_what_is_refused(plane: Sample, objective: Any, n_categories: int, message: str) -> None:

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from cortado import toys
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, TrainingError
-from cortado.exact import Partition, hard_partition
+from cortado.exact import Partition, hard_partition, optimal_boundaries
 from cortado.exact.beginnings import interest, scattered
 from cortado.exact.partition import sums_of
 from cortado.exact.prices import Requirement, assigned
@@ -318,10 +318,25 @@ def test_hops_lead_to_better_ends(toy: Points, partition: Partition) -> None:
     assert without.value < partition.value
 
 
+def test_a_sample_is_as_good_as_its_points() -> None:
+    rng = np.random.default_rng(1)
+    sample = Sample.from_arrays({p: (rng.normal(size=(200, 1)), np.ones(200)) for p in ("s", "b")})
+    found = hard_partition(sample, Asimov("s"), 2, starts=1, hops=0)
+    assert found.value == hard_partition(sample.points(), Asimov("s"), 2, starts=1, hops=0).value
+    bins = optimal_boundaries(sample, Asimov("s"), 3).values
+    np.testing.assert_array_equal(bins, optimal_boundaries(sample.points(), Asimov("s"), 3).values)
+    for solver in (hard_partition, optimal_boundaries):
+        with pytest.raises(ConfigError, match="points must be Points or a Sample, got dict"):
+            solver({}, Asimov("s"), 2)  # type: ignore[arg-type]
+
+
 # --- errors ---
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "half a category": ({"n_categories": 2.5}, "n_categories must be an integer, got 2.5"),
+    "a word": ({"n_categories": "3"}, "n_categories must be an integer, got '3'"),
+    "seed": ({"seed": -1}, "seed must be at least 0, got -1"),
     "one category": ({"n_categories": 1}, "n_categories must be at least 2, got 1"),
     "few cells": ({"n_categories": 8}, "8 categories need as many cells, got 7"),
     "no start": ({"starts": 0}, "starts must be at least 1, got 0"),

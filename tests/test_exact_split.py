@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cortado.categorizer import Categorizer
 from cortado.categorizer.rules import GridRule
 from cortado.errors import ConfigError
 from cortado.exact import Split, best_split, hard_partition, optimal_boundaries
@@ -100,6 +101,25 @@ def test_luminosity_and_scales() -> None:
     assert four.gain == pytest.approx(2 * one.gain, rel=1e-5)
     scaled = best_split(sample, ONE.with_scales({"b": 3.0}), WHOLE)
     assert scaled.gain == pytest.approx(best_split(times(1.0, 3.0), ONE, WHOLE).gain, rel=1e-5)
+
+
+def test_a_categorizer_is_as_good_as_its_rule() -> None:
+    sample = gaussians(8, 5_000)
+    categorizer = Categorizer(features=sample.features, rule=WHOLE)
+    assert best_split(sample, ONE, categorizer) == best_split(sample, ONE, WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        (PLANE, "must be of the 1 coordinates of the sample, got a rule of 2"),
+        (lambda u: u, "must be a Categorizer or a rule, got function"),
+        (Categorizer(features=gaussians(1, 10, {"b": (0.0, 0.0)}).features, rule=PLANE), "those of the feat"),
+    ],
+)
+def test_categories_are_those_of_the_sample(categories: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        best_split(gaussians(8, 100), ONE, categories)
 
 
 @pytest.mark.parametrize("n", [1, 2, 10])

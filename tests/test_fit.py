@@ -134,7 +134,8 @@ def test_the_result_says_what_it_reaches_of_the_limit(large: Sample, result: ct.
     assert result.one_more == best_split(large, OBJECTIVE, result.categorizer.rule)
     assert result.held_out is not None
     least, most = (100 * f for f in result.limit.fraction(OBJECTIVE.value(result.held_out)))
-    assert f"reach {least:.1f} to {most:.1f} % of that (held-out cells)" in str(result)
+    reached = f"{least:.1f} to {most:.1f}" if least > 0 else f"at most {most:.1f}"
+    assert f"reach {reached} % of that (held-out cells)" in str(result)
 
 
 @pytest.mark.parametrize("initialisation", ["partition", "random"])
@@ -306,6 +307,7 @@ def test_a_plain_function_is_an_objective(sample: Sample) -> None:
     assert trained.limit is None
     assert trained.one_more is None
     assert "categories reach" not in str(trained)
+    assert str(trained).splitlines()[-1].startswith("No limit: objective must be an Asimov, ")
 
 
 def test_factors_for_categories_keep_their_order_and_number(line: Sample) -> None:

@@ -92,9 +92,17 @@ def bracket(upper: float = 0.7, unresolved: float = 0.05) -> Limit:
 
 def test_the_limit_in_words():
     words = limit_in_words(bracket())
-    assert words == "Infinitely many categories would give between 0.6000 ± 0.0100 and 0.7000 ± 0.0200."
-    assert "25 % of it" in limit_in_words(bracket(unresolved=0.25))
-    assert "infinity" in limit_in_words(bracket(upper=math.inf))
+    assert words.startswith(
+        "Infinitely many categories would give between 0.6000 ± 0.0100 and 0.7000 ± 0.0200. The upper bound "
+        "assumes that "
+    )
+    assert "rare" not in words
+    assert "up to 12 % of Z² is where simulated background is too rare" in limit_in_words(
+        bracket(unresolved=0.12)
+    )
+    without = limit_in_words(bracket(upper=math.inf))
+    assert "above 0.6000 ± 0.0100, without an upper bound: simulated background is too rare" in without
+    assert without.endswith("simulate more background.")
 
 
 def test_what_is_reached_in_words():
@@ -102,7 +110,10 @@ def test_what_is_reached_in_words():
     least, most = (f"{100 * row.combined / bound:.1f}" for bound in (0.7, 0.6))
     words = reach_in_words(row, bracket(), Split(0.0123, 0.0045))
     assert words.startswith(f"3 categories reach {least} to {most} % of that (held-out); one more, ")
-    assert "would add 0.01230 ± 0.00450 (" in words
+    assert "would add 0.01230 ± 0.00450; a new training" in words
+    assert "no split of one of them pays (-0.00500 ± 0.00300 " in reach_in_words(
+        row, bracket(), Split(-0.005, 0.003)
+    )
     assert f"at most {most} %" in reach_in_words(row, bracket(upper=math.inf), Split(0.0, 0.0))
 
 

@@ -349,13 +349,15 @@ class TestOneNumberOfCategories:
         training, everything = (row_of(result, "learned", e) for e in ("training", "all"))
         assert training | {"events": "all"} == everything
 
-    def test_a_single_fold_says_nothing_of_a_limit(self, single):
+    def test_a_single_fold_has_no_limit_and_says_so(self, single):
         summary = read(single.folder)
         (result,) = summary["results"]
         assert summary["limit"] is result["of_limit"] is result["one_more"] is None
         assert (single.limit, single.one_more) == (None, {})
         assert {f.kind for f in single.findings[4]} <= {"empty bins"}
-        assert all("minor findings" in note for note in single.notes)
+        without, *rest = single.notes
+        assert without.startswith("No limit: sample must have at least 2 folds")
+        assert all("minor findings" in note for note in rest)
 
 
 @pytest.mark.usefixtures("without_figures")

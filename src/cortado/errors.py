@@ -5,6 +5,7 @@ Every message is one clear sentence that names the argument, file or field, the 
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ class FitError(CortadoError, RuntimeError):
     """A fit of a statistical model did not converge."""
 
     exit_status = 6
+
+
+def checked_integer(name: str, value: object, least: int) -> int:
+    """The value of an argument that must be an integer and not less than ``least``; else ``ConfigError``."""
+    if not isinstance(value, Integral):
+        raise ConfigError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}")
+    return int(value)
 
 
 def sentences(error: ValidationError) -> list[str]:

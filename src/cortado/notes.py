@@ -14,7 +14,7 @@ from cortado.sample import Sample
 from cortado.templates import Templates
 
 if TYPE_CHECKING:
-    from cortado.exact import Limit, Split
+    from cortado.exact import Limit, NoLimit, Split
 
 _NOTED_DIFFERENCE = 1e-3  # between objectives on cells and on events
 _MOST_FINDINGS = 12
@@ -35,13 +35,17 @@ class Compared:
 
 
 def of_the_limit(
-    rows: Mapping[int, SchemeRow], limit: Limit | None, one_more: Mapping[int, Split]
+    rows: Mapping[int, SchemeRow], limit: Limit | NoLimit, one_more: Mapping[int, Split]
 ) -> Iterator[str]:
     """What infinitely many categories would give, and what the learned ones (``rows``) reach of it."""
-    if limit is not None:
-        yield limit_in_words(limit)
-        for n, split in one_more.items():
-            yield reach_in_words(rows[n], limit, split)
+    from cortado.exact import NoLimit  # scipy only where it is needed
+
+    if isinstance(limit, NoLimit):
+        yield str(limit)
+        return
+    yield limit_in_words(limit)
+    for n, split in one_more.items():
+        yield reach_in_words(rows[n], limit, split)
 
 
 def difference_to_all(rows: Sequence[SchemeRow]) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ def write_outputs(
     ``learned`` maps the K asked for to its categorizer; ``sums`` are normalised and hold the binnings of
     ``channels``. Templates that make no fit are refused last, when all else is written.
     """
-    from cortado.exact import best_split, limit_or_none  # scipy only where it is needed
+    from cortado.exact import NoLimit, best_split, limit_or_reason  # scipy only where it is needed
     from cortado.figures import write_curve, write_figures  # matplotlib only where pictures are drawn
 
     config = channels.config
@@ -96,7 +96,8 @@ def write_outputs(
     uncategorised = dict(zip(some.processes, some.uncategorised[:, 0].tolist(), strict=True))
     compared = _compared(config, learned, sample, sums)
     findings = {n: check_templates(of_fit, config.signals) for n, of_fit in fits.items()}
-    limit = limit_or_none(sample, config.objective)
+    found = limit_or_reason(sample, config.objective)
+    limit = None if isinstance(found, NoLimit) else found
     one_more = {n: best_split(sample, config.objective, c.rule) for n, c in learned.items() if limit}
     if len(learned) > 1:
         write_curve(folder, [row for n in learned for row in _on_folds(rows[n])], limit)
@@ -113,7 +114,7 @@ def write_outputs(
     for n, of_fit in fits.items():
         _write_fit_inputs(config, _place(config, folder, n), for_a_fit(of_fit))
     told = (
-        *notes.of_the_limit({n: _on_folds(r)[-1] for n, r in rows.items()}, limit, one_more),
+        *notes.of_the_limit({n: _on_folds(r)[-1] for n, r in rows.items()}, found, one_more),
         *notes.of_the_events(rows),
         *notes.of_the_data(next(iter(fits.values()))),
         *_overtraining_notes(config, sums),

@@ -185,21 +185,32 @@ def fit_rows(
 
 def limit_in_words(limit: Limit) -> str:
     """The bracket in a sentence, and what is not known about it."""
-    unresolved = (
-        f"; {100 * limit.unresolved:.0f} % of it is where simulated background is rare"
-        if limit.unresolved >= _WORTH_MENTION
-        else ""
+    would_give = f"Infinitely many categories would give {limit}"
+    if not np.isfinite(limit.upper):
+        return (
+            f"{would_give}: simulated background is too rare to say how the ratio of signal to background "
+            "varies; simulate more background."
+        )
+    rare = f"; up to {100 * limit.unresolved:.0f} % of Z² is where simulated background is too rare to see it"
+    return (
+        f"{would_give}. The upper bound assumes that each halving of the cells gains at most half as much as "
+        f"the one before{rare if limit.unresolved >= _WORTH_MENTION else ''}."
     )
-    return f"Infinitely many categories would give {limit}{unresolved}."
 
 
 def reach_in_words(row: SchemeRow, limit: Limit, one_more: Split) -> str:
     """What some categories reach of the limit, and what one more would add, in a sentence."""
     least, most = (f"{100 * fraction:.1f}" for fraction in limit.fraction(row.combined))
     reached = f"{least} to {most} %" if np.isfinite(limit.upper) else f"at most {most} %"
+    gain = f"{one_more.gain:.5f} ± {one_more.uncertainty:.5f}"
+    more = (
+        f"one more, split off from one of them, would add {gain}"
+        if one_more.gain > 0
+        else f"no split of one of them pays ({gain} on events that it was not chosen from)"
+    )
     return (
-        f"{row.n_categories} categories reach {reached} of that ({row.events}); one more, split off from one "
-        f"of them, would add {one_more.gain:.5f} ± {one_more.uncertainty:.5f} (a new training may find more)."
+        f"{row.n_categories} categories reach {reached} of that ({row.events}); {more}; a new training may "
+        "find more."
     )
 
 

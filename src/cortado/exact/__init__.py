@@ -5,7 +5,7 @@ infinitely many categories, and what one more would add.
 """
 
 from cortado.exact.likelihood_ratio import RatioBinning, RatioBinnings, optimal_thresholds
-from cortado.exact.limit import CellSize, Limit, limit_or_none, unbinned_limit
+from cortado.exact.limit import CellSize, Limit, NoLimit, limit_or_reason, unbinned_limit
 from cortado.exact.one_dimension import (
     Binning,
     Boundaries,
@@ -21,6 +21,7 @@ __all__ = [
     "Boundaries",
     "CellSize",
     "Limit",
+    "NoLimit",
     "Partition",
     "RatioBinning",
     "RatioBinnings",
@@ -28,7 +29,7 @@ __all__ = [
     "SumOverBins",
     "best_split",
     "hard_partition",
-    "limit_or_none",
+    "limit_or_reason",
     "optimal_boundaries",
     "optimal_intervals",
     "optimal_thresholds",

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_integer
 from cortado.objectives import Objective
-from cortado.points import Points
+from cortado.points import Points, sums_by_index
 from cortado.sample import Sample
 from cortado.tally import distinct
 
@@ -32,18 +31,21 @@ def points_by_fold(sample: Sample, objective: Objective, max_cells: int = MAX_CE
     ``max_cells`` of them. Raises ``ConfigError`` if the sample has one fold alone, or if the objective names
     processes that are not in it or leaves no background.
     """
+    if not isinstance(sample, Sample):
+        raise ConfigError(
+            f"sample must be a Sample, of which one fold can test another, got {type(sample).__name__}"
+        )
     if sample.n_folds < 2:
         raise ConfigError(
             "sample must have at least 2 folds, so that one can test what another says, got 1; "
             "make it with n_folds=2"
         )
-    if max_cells < 1:
-        raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
+    checked_integer("max_cells", max_cells, 1)
     parts = [_prepared(sample.points([fold]), objective) for fold in range(sample.n_folds)]
     key, cell = distinct(np.concatenate([part.key for part in parts]))
     widths = parts[0].widths
-    while len(key) > max_cells and not _meets_no_more(key):
-        key, into = distinct(key >> 1)
+    while len(key) > max_cells:
+        key, into = _doubled(key)
         cell, widths = into[cell], 2 * widths
     cells = np.split(cell, np.cumsum([len(part.key) for part in parts])[:-1])
     mass, place = _places(parts, cells, len(key))
@@ -51,9 +53,9 @@ def points_by_fold(sample: Sample, objective: Objective, max_cells: int = MAX_CE
         replace(
             part,
             place=place,
-            sumw=_sums(part.sumw, index, len(key)),
-            sumw2=_sums(part.sumw2, index, len(key)),
-            count=_sums(part.count, index, len(key)).astype(np.int64),
+            sumw=sums_by_index(part.sumw, index, len(key)),
+            sumw2=sums_by_index(part.sumw2, index, len(key)),
+            count=sums_by_index(part.count, index, len(key)),
             key=key,
             widths=widths,
             mass=mass,
@@ -99,14 +101,16 @@ def doubled_cells(key: Integers) -> tuple[Integers, ...]:
     """
     sizes = [np.arange(len(key))]
     while len(key) > 1:
-        key, into = distinct(np.zeros_like(key) if _meets_no_more(key) else key >> 1)
+        key, into = _doubled(key)
         sizes.append(into[sizes[-1]])
     return tuple(sizes)
 
 
-def _meets_no_more(key: Integers) -> bool:
-    # Cells on either side of 0 never come together by doubling.
-    return bool(((key == 0) | (key == -1)).all())
+def _doubled(key: Integers) -> tuple[Integers, Integers]:
+    """The addresses (m, d) of cells of twice the size, and which of them each of n addresses (n, d) is in."""
+    halved = key >> 1
+    # Cells on either side of 0 never meet by doubling: once nothing else is left, they are put together.
+    return distinct(np.zeros_like(key) if (halved == key).all() else halved)
 
 
 def _prepared(points: Points, objective: Objective) -> Points:
@@ -119,14 +123,10 @@ def _prepared(points: Points, objective: Objective) -> Points:
 def _places(parts: Sequence[Points], cells: Sequence[Integers], n: int) -> tuple[Floats, Floats]:
     """Σ|w| of n cells, and where their events are on average."""
     mass = np.concatenate([part.mass for part in parts])
-    place = np.concatenate([part.place for part in parts])
+    places = np.concatenate([part.place for part in parts])
     cell = np.concatenate(cells)
     # Places of weight zero count a little, so that every cell has a place.
     weight = np.maximum(mass, 1e-9 * mass.mean() or 1.0)
-    moments = _sums((place * weight[:, None]).T, cell, n)
-    return _sums(mass[None], cell, n)[0] / len(parts), (moments / _sums(weight[None], cell, n)).T
-
-
-def _sums(table: npt.NDArray[Any], cell: Integers, n: int) -> Floats:
-    """(m, n) sums over cells of a table (m, k)."""
-    return np.stack([np.bincount(cell, row, n) for row in table])
+    moments = sums_by_index((places * weight[:, None]).T, cell, n)
+    place = moments / sums_by_index(weight[None], cell, n)
+    return sums_by_index(mass[None], cell, n)[0] / len(parts), place.T

@@ -10,10 +10,12 @@ best intervals, though regions of another form may be better.
 The densities are not known. An order of cells by their own yields would follow the fluctuations of the very
 events that the significance is computed from. So the ratio is smoothed, by a regression on polynomials of the
 coordinates (:mod:`cortado.shares`) or, where these do not describe it, by :mod:`cortado.exact.ratio`; and the
-events of each fold are ordered by a ratio that is fitted to the other folds. With the best thresholds for
-these very events comes the *training* value; what is quoted is the *cross-fitted* one, for which the
-thresholds of each fold come from the events of the others. (A fold has a part in the order of these events,
-and so in its thresholds; near the optimum that matters in second order only.)
+events of each fold are ordered by a ratio that is fitted to the other folds. The best thresholds in this
+order are those of the categories, as far as the floors hold where the ratio that is fitted to all events is
+above and below them; if not, the best thresholds on this ratio are. What these categories give on the same
+events is the *training* value. What is quoted is the *cross-fitted* one, for which the thresholds of each
+fold come from the events of the others. (A fold has a part in the order of these events, and so in its
+thresholds; near the optimum that matters in second order only.)
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy.typing as npt
 
 from cortado.categorizer import Categorizer
 from cortado.categorizer.rules import TableRule
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_integer
 from cortado.exact.crossed import MAX_CELLS, doubled_cells, joined, mean, others, points_by_fold
 from cortado.exact.one_dimension import ByNumber, optimal_intervals
 from cortado.exact.ratio import ratios
@@ -48,9 +50,10 @@ _MOST_GROUPS = 1000  # of cells, in the order of the ratio
 class RatioBinning:
     """k categories, each an interval of s/b.
 
-    ``thresholds`` (k − 1) go upwards; a ratio on one of them belongs above it. ``yields`` (P, k) are
-    cross-fitted, and ``value`` is their objective; ``training`` and ``training_value`` are of the events that
-    the thresholds come from. All events are in both, ordered by a ratio that is fitted to others.
+    ``thresholds`` (k − 1) go upwards; a ratio on one of them belongs above it. ``training`` are the yields
+    (P, k) of these categories on the events that they come from, which meet the floors, and
+    ``training_value`` is their objective. ``yields`` and ``value`` are cross-fitted: each event is ordered by
+    a ratio, and divided by thresholds, that come from others. All events are in both.
     """
 
     thresholds: tuple[float, ...]
@@ -77,7 +80,10 @@ class RatioBinnings(ByNumber[RatioBinning]):
     binnings: tuple[RatioBinning, ...]
 
     def categorizer(self, k: int) -> Categorizer:
-        """The best k categories as a table of cells, by the ratio that is fitted to all events.
+        """The best k categories as a table of cells.
+
+        On the events of the sample it gives ``best(k).training``; others give on average no less than
+        ``best(k).value``, which is that of ratios from fewer events.
 
         Raises ``ConfigError`` as :meth:`best` does.
         """
@@ -100,8 +106,8 @@ def optimal_thresholds(
     sample
         Normalised sample of at least two folds, in any number of dimensions.
     objective
-        An :class:`Asimov` of one signal. Floors that are added to it hold in every category of the events
-        that it is found on.
+        An :class:`Asimov` of one signal. Floors that are added to it hold in every category on the events
+        of the sample.
     n_categories
         The largest number K of categories.
     max_cells
@@ -110,7 +116,8 @@ def optimal_thresholds(
     Raises
     ------
     ConfigError
-        If the sample has a single fold, or the objective is another one or of several signals.
+        If an argument breaks a rule, the sample has a single fold, or the objective is another one or of
+        several signals.
     TrainingError
         If not even one category of all events meets the floors.
     """
@@ -121,25 +128,32 @@ def optimal_thresholds(
             "objective must be of one signal, for which an order of s/b is best, got "
             f"{list(asimov.signals)}; for several there is cortado.exact.hard_partition"
         )
+    checked_integer("n_categories", n_categories, 1)
     parts = points_by_fold(sample, goal, max_cells)
     scaled = replace(goal, scales=())  # as the points are
     sizes = doubled_cells(parts[0].key)
     roles = Roles.of(asimov, parts[0].processes)
     ratio = [_smooth_ratio(others(parts, fold), roles, sizes) for fold in range(len(parts))]
-    thresholds = _thresholds(parts, ratio, scaled, n_categories)
+    whole = mean(parts)
+    smooth = _smooth_ratio(whole, roles, sizes)
+    crossed = _thresholds(parts, ratio, scaled, n_categories)
+    own = _thresholds([whole], [smooth], scaled, n_categories)
     of_others = [
         _thresholds(_without(parts, fold), _without(ratio, fold), scaled, n_categories)
         for fold in range(len(parts))
     ]
     binnings = []
-    for k, edges in enumerate(thresholds):
-        if any(k >= len(found) for found in of_others):
-            break
-        training = _yields(parts, ratio, [edges] * len(parts))
+    for k in range(min(map(len, (own, crossed, *of_others)))):
+        edges = crossed[k] if _allowed(_yields([whole], [smooth], [crossed[k]]), scaled) else own[k]
+        training = _yields([whole], [smooth], [edges])
         tested = _yields(parts, ratio, [found[k] for found in of_others])
         binnings.append(RatioBinning(edges, scaled.value(tested), tested, scaled.value(training), training))
-    whole = mean(parts)
-    return RatioBinnings(whole, _smooth_ratio(whole, roles, sizes), tuple(binnings))
+    return RatioBinnings(whole, smooth, tuple(binnings))
+
+
+def _allowed(yields: Yields, objective: Objective) -> bool:
+    """Whether all categories have events and meet the floors."""
+    return bool(yields.count.any(axis=0).all()) and not objective.shortfall(yields).any()
 
 
 def _smooth_ratio(points: Points, roles: Roles, sizes: Sequence[Integers]) -> Floats:

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from cortado.categorizer import UNCATEGORISED
 from cortado.coordinates import Features
-from cortado.errors import ConfigError, TrainingError
+from cortado.errors import ConfigError, TrainingError, checked_integer
+from cortado.exact.given import points_of
 from cortado.objectives import (
     InCategories,
     Objective,
@@ -33,6 +34,7 @@ from cortado.objectives import (
 )
 from cortado.objectives.described import described
 from cortado.points import Points, sums_by_index
+from cortado.sample import Sample
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -142,7 +144,7 @@ class Boundaries(ByNumber[Binning]):
 
 
 def optimal_boundaries(
-    points: Points,
+    points: Points | Sample,
     objective: Objective | Term,
     n_categories: int,
     *,
@@ -154,8 +156,8 @@ def optimal_boundaries(
     Parameters
     ----------
     points
-        Points of one coordinate. Boundaries lie at the edges of its cells, in the middle of a gap between
-        occupied cells.
+        Points of one coordinate, or a sample of such. Boundaries lie at the edges of its cells, in the middle
+        of a gap between occupied cells.
     objective
         What grows with a sum over bins: :class:`Asimov` of one signal or of several in quadrature, the same
         of :class:`AsimovWithUncertainty`, or
@@ -175,6 +177,7 @@ def optimal_boundaries(
     TrainingError
         If not even one bin of all points meets the floors.
     """
+    points = points_of(points)
     goal = as_objective(objective)
     if points.place.shape[1] != 1:
         raise ConfigError(
@@ -227,8 +230,7 @@ def optimal_intervals(
         If one interval of all cells is not possible.
     """
     for name, number in (("the number of bins", n_bins), ("max_cells", max_cells)):
-        if number < 1:
-            raise ConfigError(f"{name} must be at least 1, got {number}")
+        checked_integer(name, number, 1)
     merit = additive_merit(objective)
     group = even_groups(cells, max_cells)
     n_groups = int(group[-1]) + 1

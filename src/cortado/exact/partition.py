@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortado.errors import ConfigError, TrainingError
+from cortado.errors import ConfigError, TrainingError, checked_integer
 from cortado.exact.beginnings import interest, scattered
+from cortado.exact.given import points_of
 from cortado.exact.prices import Requirement, assigned
 from cortado.objectives import Floor, Objective, Yields, array_namespace, as_objective
 from cortado.objectives.gradient import ValueAndGradient
-from cortado.points import Points
+from cortado.points import Points, sums_by_index
+from cortado.sample import Sample
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -48,7 +50,7 @@ class Partition:
 
 
 def hard_partition(
-    points: Points,
+    points: Points | Sample,
     objective: Objective | Callable[[Yields], Any],
     n_categories: int,
     *,
@@ -69,7 +71,7 @@ def hard_partition(
     Parameters
     ----------
     points
-        The cells.
+        The cells, or the sample of which they are.
     objective
         A function of :class:`Yields`, of tensors too. Its floors hold in every category.
     n_categories
@@ -86,9 +88,14 @@ def hard_partition(
     TrainingError
         If no start comes to categories that meet the floors and have a finite objective.
     """
-    for name, number, least in (("n_categories", n_categories, 2), ("starts", starts, 1), ("hops", hops, 0)):
-        if number < least:
-            raise ConfigError(f"{name} must be at least {least}, got {number}")
+    for name, number, least in (
+        ("n_categories", n_categories, 2),
+        ("starts", starts, 1),
+        ("hops", hops, 0),
+        ("seed", seed, 0),
+    ):
+        checked_integer(name, number, least)
+    points = points_of(points)
     if n_categories > len(points.place):
         raise ConfigError(f"{n_categories} categories need as many cells, got {len(points.place)}")
     goal = as_objective(objective)
@@ -230,8 +237,7 @@ def _gap(goal: Objective, floor: Floor, yields: Yields) -> Any:
 
 def sums_of(columns: npt.NDArray[Any], category: Integers, n_categories: int) -> Floats:
     """(K, m) sums over categories of m columns (m, n)."""
-    sums = [np.bincount(category, weights=column, minlength=n_categories) for column in columns]
-    return np.stack(sums, axis=1).astype(np.float64)
+    return sums_by_index(columns.astype(np.float64, copy=False), category, n_categories).T.copy()
 
 
 def _nothing_found(points: Points, goal: Objective, n_categories: int) -> str:

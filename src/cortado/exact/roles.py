@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from cortado.errors import ConfigError
 from cortado.objectives import Asimov, Objective, squared_significance
-from cortado.objectives.asimov import tangent
 from cortado.objectives.described import described
 
 Floats = npt.NDArray[np.float64]
@@ -83,11 +82,10 @@ class Roles:
             derivatives[i] = (self.combined(up) - self.combined(down)) / (up[i] - down[i])
         return derivatives
 
-    def variance(self, ratio: Floats, importance: Floats, sumw2: Floats) -> float:
-        """Of the combined significance, where Z² is that of the tangents at ``ratio`` (S, n), from Σw²."""
-        alpha, beta = importance[:, None] * tangent(ratio)
-        derivative = np.zeros_like(sumw2)
+    def derivatives(self, of_signal: Floats, of_background: Floats) -> Floats:
+        """(P, n) with respect to the processes, from those with respect to s and b of each signal, (S, n)."""
+        of_processes = np.zeros((len(self.signal) + len(self.common), of_signal.shape[1]))
         for i, (row, rows) in enumerate(zip(self.signal, self.background, strict=True)):
-            derivative[row] += alpha[i]
-            derivative[rows] -= beta[i]
-        return float((np.square(derivative) * sumw2).sum())
+            of_processes[row] += of_signal[i]
+            of_processes[rows] += of_background[i]
+        return of_processes

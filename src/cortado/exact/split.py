@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortado.categorizer import Categorizer
 from cortado.categorizer.rules.base import BaseRule
+from cortado.errors import ConfigError
 from cortado.exact.crossed import MAX_CELLS, doubled_cells, joined, others, points_by_fold
 from cortado.exact.one_dimension import columns
 from cortado.exact.ratio import ratios
@@ -51,11 +53,11 @@ class Split:
 def best_split(
     sample: Sample,
     objective: Objective | Callable[[Yields], Any],
-    rule: BaseRule,
+    categories: BaseRule | Categorizer,
     *,
     max_cells: int = MAX_CELLS,
 ) -> Split:
-    """What one more category would add to those of a rule, split off from one of them.
+    """What one more category would add to those that there are, split off from one of them.
 
     Parameters
     ----------
@@ -63,15 +65,16 @@ def best_split(
         Normalised sample of at least two folds.
     objective
         An :class:`Asimov`, and floors that both parts have to meet on the events that the split comes from.
-    rule
-        From coordinates to categories, such as that of a :class:`Categorizer`.
+    categories
+        A :class:`Categorizer` for the features of the sample, or its rule from coordinates to categories.
     max_cells
         Where more cells have events, they are doubled in size before.
 
     Raises
     ------
     ConfigError
-        If the sample has a single fold, the objective is another one, or its scales are not one number each.
+        If the sample has a single fold, the objective is another one, its scales are not one number each, or
+        the categories are those of other features.
     """
     goal = as_objective(objective)
     asimov = only_asimov(goal)
@@ -79,6 +82,7 @@ def best_split(
     scaled = replace(goal, scales=())  # as the points are
     sizes = doubled_cells(parts[0].key)
     roles = Roles.of(asimov, parts[0].processes)
+    rule = _rule(categories, parts[0])
     category = rule.assign(parts[0].place)
     ratio = [ratios(others(parts, fold), roles, sizes)[0] for fold in range(len(parts))]
     gains, variances = [0.0], [0.0]
@@ -97,6 +101,24 @@ def best_split(
             gains.append(gain(yields))
             variances.append(simulation_uncertainty(gain, yields) ** 2)
     return Split(float(np.sum(gains)) / len(parts), float(np.sqrt(np.sum(variances))) / len(parts))
+
+
+def _rule(categories: BaseRule | Categorizer, points: Points) -> BaseRule:
+    """The rule of some categories, if it is one for these points."""
+    if isinstance(categories, Categorizer) and categories.features != points.features:
+        raise ConfigError(
+            f"categories must be those of the features of the sample, {list(points.features.labels)}, "
+            f"got those of {list(categories.features.labels)}"
+        )
+    rule = categories.rule if isinstance(categories, Categorizer) else categories
+    if not isinstance(rule, BaseRule):
+        raise ConfigError(f"categories must be a Categorizer or a rule, got {type(rule).__name__}")
+    if rule.dimensions != points.place.shape[1]:
+        raise ConfigError(
+            f"categories must be of the {points.place.shape[1]} coordinates of the sample, "
+            f"got a rule of {rule.dimensions}"
+        )
+    return rule
 
 
 @dataclass(frozen=True, eq=False)

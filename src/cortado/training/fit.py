@@ -16,7 +16,7 @@ from cortado.categorizer.rules import ModelRule
 from cortado.cells import NOMINAL, SUMW, only_channel
 from cortado.errors import ConfigError
 from cortado.event_sample import EventSample
-from cortado.exact import Limit, Split, best_split, limit_or_none
+from cortado.exact import Limit, NoLimit, Split, best_split, limit_or_reason
 from cortado.models import Model
 from cortado.models.tensorflow import keras
 from cortado.objectives import Objective, Overtraining, Yields, as_objective, overtraining
@@ -75,12 +75,18 @@ class FitResult:
         lines = [to_text(significance_table(rows, title, combination(self.objective)))]
         if self.limit and self.one_more:
             lines += [limit_in_words(self.limit), reach_in_words(rows[-1], self.limit, self.one_more)]
+        else:
+            lines.append(str(self._limit))
         return "\n".join(lines)
 
-    @cached_property
+    @property
     def limit(self) -> Limit | None:
         """What infinitely many categories would give; None for an objective or a sample that has no limit."""
-        return limit_or_none(self.sample, self.objective)
+        return self._limit if isinstance(self._limit, Limit) else None
+
+    @cached_property
+    def _limit(self) -> Limit | NoLimit:
+        return limit_or_reason(self.sample, self.objective)
 
     @cached_property
     def one_more(self) -> Split | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_integer
 from cortado.objectives.described import described
 from cortado.training.schedules import Schedule
 
@@ -35,17 +35,13 @@ class Plan:
     event_steps: int = 0
 
     def __post_init__(self) -> None:
-        _check_integer("seed", self.seed)
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        checked_integer("seed", self.seed, 0)
         for name in ("steps", "starts", "evaluate_every", "max_cells", "patience"):
             value = getattr(self, name)
             least = 0 if name == "steps" and self.event_steps > 0 else 1
             if value is None and name == "patience":
                 continue
-            _check_integer(name, value)
-            if value < least:
-                raise ConfigError(f"{name} must be at least {least}, got {value}")
+            checked_integer(name, value, least)
         if self.initialisation not in ("partition", "random"):
             raise ConfigError(f"initialisation must be 'partition' or 'random', got {self.initialisation!r}")
         for name, bound in (("temperature", 0.0), ("learning_rate", 0.0), ("penalty", -np.finfo(float).tiny)):
@@ -81,8 +77,3 @@ class Plan:
 
     def __str__(self) -> str:
         return ", ".join(f"{f.name}={described(getattr(self, f.name))}" for f in fields(self))
-
-
-def _check_integer(name: str, value: object) -> None:
-    if not isinstance(value, (int, np.integer)):
-        raise ConfigError(f"{name} must be an integer, got {value!r}")
