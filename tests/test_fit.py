@@ -467,3 +467,11 @@ def test_one_far_event_costs_nothing(make: Callable[[], Model]) -> None:
         for f in (False, True)
     )
     assert far > 0.9 * near
+
+
+def test_a_result_on_coarse_cells_says_so() -> None:
+    toy = next(t for t in toys.FAMILY if t.name == "five classes")
+    arrays = toys.arrays(toy.events(seed=1, n_signal=1000, n_background=5000))
+    sample = Sample.from_arrays(arrays, toy.coordinates, names=toy.names)
+    result = fit(GaussianMixture(3), sample, Asimov(toy.signals), seed=1, starts=1, steps=20)
+    assert "fit(events=…) goes on with the events" in str(result)

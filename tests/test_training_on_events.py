@@ -454,6 +454,7 @@ def test_what_diverges_on_events_leaves_the_best_before(sample: Sample, events: 
     ("change", "words"),
     [
         ({"event_steps": 0}, ["event_steps", "at least 1", "0"]),
+        ({"event_steps": 1.5}, ["event_steps", "an integer", "1.5"]),
         ({"steps": -1}, ["steps", "at least 0", "-1"]),
         ({"events": "all"}, ["events", "EventSample", "str"]),
         ({"events": None, "client": object()}, ["client", "events"]),

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cortado.cells import DEFAULT_CHANNEL
-from cortado.coordinates import Coordinates, Features
+from cortado.coordinates import MANY_COORDINATES, Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
 from cortado.export.fit_input import Flow, Layout
 from cortado.export.fit_model import FitOptions
@@ -34,7 +34,6 @@ from cortado.sample import DEFAULT_MAX_CELLS
 from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
-_CELLS_ARE_COARSE = 4  # coordinates, from which on as many cells as events are needed to tell them apart
 LEARNED, SINGLE_BIN = "learned", "single_bin"
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -337,7 +336,7 @@ class Config(_Section):
     @property
     def trains_on_events(self) -> bool:
         """Whether the events themselves are trained on, after the cells."""
-        many = self.discriminant.dimensions >= _CELLS_ARE_COARSE and not self.nuisances
+        many = self.discriminant.dimensions >= MANY_COORDINATES and not self.nuisances
         return self.fit.train_on == "events" or (self.fit.train_on == "auto" and many)
 
     @property

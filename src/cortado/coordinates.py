@@ -35,6 +35,7 @@ _LOGARITHMS = 10.0  # the range of log-ratios in which most of what matters lies
 # events weigh more; from four on there are about as many cells as events anyway.
 _CELLS_PER_RANGE = {1: 12_800, 2: 320, 3: 320}
 _CELLS_PER_RANGE_OF_MANY = 200
+MANY_COORDINATES = 4  # from which on as many cells as events are needed to tell them apart
 _LARGEST = float(np.finfo(np.float64).max)
 _LARGEST_ADDRESS = 2.0**48
 _LEAST_WIDTH = 2.0**-900

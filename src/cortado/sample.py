@@ -16,8 +16,8 @@ import numpy.typing as npt
 from cortado.archive import read_archive, write_archive
 from cortado.blocks import blocks
 from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source, only_channel
-from cortado.coordinates import Coordinates, Features
-from cortado.errors import ConfigError, InputError
+from cortado.coordinates import MANY_COORDINATES, Coordinates, Features
+from cortado.errors import ConfigError, InputError, checked_integer
 from cortado.events import GivenEvents, missing_events, refuse_invalid
 from cortado.folds import checked_ids, chosen_folds, content_ids, fold_of
 from cortado.kernels import cell_addresses, n_within
@@ -74,10 +74,8 @@ class Sample:
     doublings: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_folds < 1:
-            raise ConfigError(f"n_folds must be at least 1, got {self.n_folds}")
-        if self.max_cells < 1:
-            raise ConfigError(f"max_cells must be at least 1, got {self.max_cells}")
+        checked_integer("n_folds", self.n_folds, 1)
+        checked_integer("max_cells", self.max_cells, 1)
         if None in self.features.widths:
             raise ConfigError(f"every coordinate needs a cell width, got {self.features.widths}")
 
@@ -199,6 +197,11 @@ class Sample:
         key = self.cells.key >> (times - _times_doubled(self.doublings, self.features.dimensions))
         key[:, times >= _ALL_IN_ONE] = 0  # cells on either side of 0 never meet by doubling
         return self.cells.moved(key)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether cells may say too little of their events: they were too many, or have many coordinates."""
+        return self.doublings > 0 or self.features.dimensions >= MANY_COORDINATES
 
     @property
     def widths(self) -> Floats:

@@ -13,7 +13,7 @@ from cortado.cells import DEFAULT_CHANNEL, NOMINAL, Source
 from cortado.columnar.sink import refuse_undeclared
 from cortado.columnar.weights import by_variation
 from cortado.coordinates import Coordinates, Features
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_integer
 from cortado.sample import DEFAULT_MAX_CELLS, Sample
 
 
@@ -52,10 +52,8 @@ class Collector:
     ) -> None:
         if not isinstance(features, Features):
             features = Features.declare(features, coordinates, missing)
-        if n_folds < 1:
-            raise ConfigError(f"n_folds must be at least 1, got {n_folds}")
-        if max_cells < 1:
-            raise ConfigError(f"max_cells must be at least 1, got {max_cells}")
+        checked_integer("n_folds", n_folds, 1)
+        checked_integer("max_cells", max_cells, 1)
         if unset := [label for label, w in zip(features.labels, features.widths, strict=True) if w is None]:
             raise ConfigError(
                 f"identity coordinates need a cell width: {unset} have none; "

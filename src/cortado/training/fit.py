@@ -14,7 +14,7 @@ import numpy as np
 from cortado.categorizer import Categorizer, Expected, Training
 from cortado.categorizer.rules import ModelRule
 from cortado.cells import NOMINAL, SUMW, only_channel
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_integer
 from cortado.event_sample import EventSample
 from cortado.exact import Limit, NoLimit, Split, best_split, limit_or_reason
 from cortado.models import Model
@@ -73,6 +73,10 @@ class FitResult:
         rows = fit_rows(self.training, self.held_out, self.objective, self.counted)
         title = f"{self.categorizer.n_categories} categories"
         lines = [to_text(significance_table(rows, title, combination(self.objective)))]
+        if self.counted == "cells" and self.sample.is_coarse:
+            lines.append(
+                "These are yields of cells, which are coarse here; fit(events=…) goes on with the events."
+            )
         if self.limit and self.one_more:
             lines += [limit_in_words(self.limit), reach_in_words(rows[-1], self.limit, self.one_more)]
         else:
@@ -216,7 +220,7 @@ def fit(
         evaluate_every,
         patience,
         max_cells,
-        0 if events is None else _checked_steps(event_steps),
+        checked_integer("event_steps", event_steps, 1) * (events is not None),
     )
     points = sample.points(folds, nuisances=goal.nuisances)
     _check(goal, points, model)
@@ -332,12 +336,6 @@ def _check_events(events: EventSample, sample: Sample) -> None:
                 f"the events must be those of the sample, which has {in_sample[0]:.0f} of process "
                 f"{process!r} in fold {fold} with a weight of {in_sample[1]:.6g}, got {n} with {w:.6g}"
             )
-
-
-def _checked_steps(event_steps: int) -> int:
-    if event_steps < 1:
-        raise ConfigError(f"event_steps must be at least 1, got {event_steps}")
-    return event_steps
 
 
 def _split_folds(n_folds: int, held_out: Sequence[int] | None) -> tuple[list[int], list[int]]:
