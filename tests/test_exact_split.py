@@ -53,7 +53,8 @@ def test_the_category_that_pays_most_is_split() -> None:
     two = ONE(points.yields(rule.assign(points.place), 2)) ** 2
     inside = optimal_boundaries(upper, FLOORED, 2).values ** 2
     expected = np.sqrt(two + inside[1] - inside[0]) - np.sqrt(two)
-    assert best_split(sample, FLOORED, rule).gain == pytest.approx(expected, rel=0.1)
+    # On events that it was not chosen from, the best cut is worth a little less.
+    assert 0.8 * expected < best_split(sample, FLOORED, rule).gain < 1.02 * expected
 
 
 def test_two_signals_share_a_split() -> None:
