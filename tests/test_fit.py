@@ -372,8 +372,8 @@ def test_one_discriminant_is_divided_as_well_as_can_be(line: Sample, kind: type[
     best = best_intervals(line.points(), trained)
     found = ONE_SIGNAL.value(trained.training)
     assert trained.categorizer.n_categories == k
-    # The best is made of groups of cells, which a boundary may divide; and a category of a mixture can be what
-    # lies on both sides of another: then it may be a little better.
+    # The best is made of groups of cells, which a boundary may divide; and a category of a mixture can be
+    # what lies on both sides of another: then it may be a little better.
     assert 0.997 * best < found < (1.001 if kind is SigmoidCuts else 1.003) * best
 
 
