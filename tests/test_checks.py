@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import cortado as ct
 from cortado.checks import Limits, check_templates
+from cortado.errors import ConfigError
 from cortado.templates import templates_from_arrays
 
 SIGNALS = ["ggH"]
@@ -115,6 +116,11 @@ def test_a_side_that_was_made_is_said():
         "SR: DY was not filled with jesDown: it is the mirror image of jesUp, 2 · nominal − other"
     )
     assert (found.process, found.nuisance) == ("DY", "jes")
+
+
+def test_signals_that_are_not_there_are_refused():
+    with pytest.raises(ConfigError, match=r"signals \['Higs'\] are not among the simulated processes"):
+        check_templates(templates(), "Higs")
 
 
 def test_limits_are_those_that_are_given():

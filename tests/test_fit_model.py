@@ -90,7 +90,7 @@ def test_sides_that_are_missing_are_mirror_images(make_templates):
 # --- rates --------------------------------------------------------------------------------------------------
 
 
-@given(st.floats(0.01, 100).filter(lambda f: f != 1), st.floats(0.01, 100), st.floats(0.01, 100))
+@given(st.floats(0.1, 10).filter(lambda f: f != 1), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_rates_are_factors_up_with_their_inverse_down_or_both(factor, down, up):
     found = log_normals({"all": factor, "one": {"B": [down, up if up != 1 else 2.0]}}, ["A", "B"])
     assert found["all"] == dict.fromkeys("AB", LogNormal(1 / factor, factor))
@@ -100,7 +100,8 @@ def test_rates_are_factors_up_with_their_inverse_down_or_both(factor, down, up):
 
 
 RATES = {
-    "zero": ({"lumi": 0.0}, r"rate_uncertainties.lumi must be a factor above 0 and other than 1.*got 0.0"),
+    "zero": ({"lumi": 0.0}, "rate_uncertainties.lumi must be a factor from 0.1 to 10.0 and other than 1"),
+    "a difference": ({"lumi": 0.016}, "like 1.016 for 1.6 %, .*got 0.016"),
     "none": ({"lumi": 1.0}, "other than 1"),
     "negative": ({"lumi": {"A": (-0.9, 1.1)}}, r"got \(-0.9, 1.1\)"),
     "infinite": ({"lumi": float("inf")}, "got inf"),
@@ -147,6 +148,12 @@ def test_filling_a_bin_is_asked_for_and_said(make_templates, caplog):
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "0.5 background events of A filled into category 1 of channel SR" in record.getMessage()
+
+
+def test_signals_alone_cannot_be_filled(make_templates):
+    channels = [make_templates(YIELDS), make_templates({"signal": [1.0, 2.0]}, channel="other")]
+    with pytest.raises(InputError, match="'other' has no background process that could be filled in"):
+        fit_model(channels, "signal", fill=0.5)
 
 
 def test_what_has_a_background_is_not_filled(make_templates, caplog):

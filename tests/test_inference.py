@@ -262,6 +262,16 @@ def findings(workspace) -> Any:
     return expected_results(workspace)
 
 
+def test_an_impact_ends_where_a_bin_would_have_fewer_than_no_events():
+    """The uncertainty of the simulation is larger than its events there."""
+    yields = {"signal": [0.3, 5.0], "A": [0.5, 50.0]}
+    templates = templates_from_arrays(yields, {"signal": [0.01, 0.1], "A": [0.9, 1.0]})
+    likelihood = Likelihood.of(build_workspace(templates, "signal"))
+    data = likelihood.asimov(likelihood.parameters())
+    impacts = ranking(likelihood, data, best_fit(likelihood, data), "mu_signal")
+    assert all(np.isfinite([impact.up, impact.down]).all() for impact in impacts.values())
+
+
 def test_findings_hold_everything_and_are_plain_numbers(findings):
     content = json.loads(json.dumps(findings.as_dict(), allow_nan=False))
     assert content["format"] == "cortado-fit"
@@ -375,6 +385,10 @@ WORKSPACES = {
     "channel twice": (
         lambda w: w["channels"].append(w["channels"][0]),
         r"channels of .* must have distinct names, got 'SR' more than once",
+    ),
+    "sample twice": (
+        lambda w: w["channels"][0]["samples"].append(w["channels"][0]["samples"][0]),
+        r"samples of channel 'SR' of .* must have distinct names",
     ),
     "observation twice": (
         lambda w: w["observations"].append(w["observations"][0]),

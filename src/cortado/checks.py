@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.cells import NOMINAL
+from cortado.errors import ConfigError
 from cortado.templates import Templates
 from cortado.variations import both_names, nuisances_of
 
@@ -63,15 +64,20 @@ class Limits:
 
 
 def check_templates(
-    templates: Templates | Sequence[Templates], signals: Sequence[str], limits: Limits | None = None
+    templates: Templates | Sequence[Templates], signals: Sequence[str] | str, limits: Limits | None = None
 ) -> list[Finding]:
     """What a fit to the templates of one or several channels may stumble over, the gravest first.
 
     ``signals`` are the processes that are signals in the fit; every other one but the data is background.
+    Raises ``ConfigError`` for signals that are in none of the channels.
     """
     given = [templates] if isinstance(templates, Templates) else templates
+    names = (signals,) if isinstance(signals, str) else tuple(signals)
+    there = sorted({process for one in given for process in one.simulated})
+    if unknown := [name for name in names if name not in there]:
+        raise ConfigError(f"signals {unknown} are not among the simulated processes {there}")
     chosen = limits or Limits()
-    return [found for check in _CHECKS for one in given for found in check(_Channel(one, signals, chosen))]
+    return [found for check in _CHECKS for one in given for found in check(_Channel(one, names, chosen))]
 
 
 class _Channel:

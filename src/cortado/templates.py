@@ -111,7 +111,7 @@ class Templates:
         """These templates without variations."""
         kept = _empty(self.processes, self.n_categories, [NOMINAL], self.observable)
         _view(kept)[...] = _view(self.hist)[:, :, :1]
-        return replace(self, hist=kept, derived=frozenset())
+        return replace(self, hist=kept, derived=frozenset(), varied=None)
 
     @property
     def data(self) -> Floats | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cortado.errors import InputError
 from cortado.export.fit_input import FitChannel
 
 logger = logging.getLogger(__name__)
@@ -19,9 +20,11 @@ def fill_background(channel: FitChannel, signals: Sequence[str], value: float) -
     They are those of the largest background of the channel, with a statistical uncertainty of 100 % and in
     all variations; the other backgrounds of the bin are set to 0. What is filled is logged as a warning,
     since it decides the significance of the bin: with a known background, three signal events over 10⁻⁶ have
-    Z = 9.1, over 10⁻² they have 5.3.
+    Z = 9.1, over 10⁻² they have 5.3. Raises ``InputError`` for a channel of signals alone.
     """
-    rows = np.array([p for p, name in enumerate(channel.processes) if name not in signals])
+    rows = np.array([p for p, name in enumerate(channel.processes) if name not in signals], np.int64)
+    if not rows.size:
+        raise InputError(f"channel {channel.name!r} has no background process that could be filled in")
     background = channel.nominal[rows]
     empty = np.flatnonzero(background.sum(axis=0) <= 0)
     if not empty.size:

@@ -13,6 +13,9 @@ Rate = float | tuple[float, ...] | list[float]
 # By nuisance parameter: for every process, or by process.
 RateUncertainties = Mapping[str, Rate | Mapping[str, Rate]]
 
+# Who writes 0.016 means 1.016.
+_LEAST, _LARGEST = 0.1, 10.0
+
 
 class LogNormal(NamedTuple):
     """What the rate of a process is multiplied by, one standard deviation down and up."""
@@ -49,9 +52,10 @@ def log_normal(rate: Rate, nuisance: str) -> LogNormal:
     """From a factor, or from those for down and up. Raises ``ConfigError`` for what is none."""
     factors = rate if isinstance(rate, tuple | list) else (rate,)
     numbers = [float(factor) for factor in factors if math.isfinite(factor) and factor > 0]
-    if len(numbers) != len(factors) or len(numbers) not in (1, 2) or set(numbers) == {1.0}:
+    far = any(not _LEAST <= factor <= _LARGEST for factor in numbers)
+    if len(numbers) != len(factors) or len(numbers) not in (1, 2) or set(numbers) == {1.0} or far:
         raise ConfigError(
-            f"rate_uncertainties.{nuisance} must be a factor above 0 and other than 1, like 1.016 for 1.6 %, "
-            f"or those for down and up, got {rate!r}"
+            f"rate_uncertainties.{nuisance} must be a factor from {_LEAST} to {_LARGEST} and other than 1, "
+            f"like 1.016 for 1.6 %, or those for down and up, got {rate!r}"
         )
     return LogNormal(1 / numbers[0], numbers[0]) if len(numbers) == 1 else LogNormal(*numbers)

@@ -56,7 +56,7 @@ def ranking(
     """The impacts of nuisance parameters on a strength by name, the largest first.
 
     An impact needs four fits, so only the ``most`` parameters with the largest impact by the covariance of
-    the best fit are looked at.
+    the best fit are looked at. Steps end at the bounds of a parameter.
     """
     from cabinetry import model_utils
 
@@ -67,11 +67,12 @@ def ranking(
     impacts = {}
     for i in chosen:
         shifts = np.array([1, -1])
-        steps = [*(shifts * fitted.uncertainties[i]), *(shifts * before[i])]
+        steps = np.array([*(shifts * fitted.uncertainties[i]), *(shifts * before[i])])
+        # A step may lead out of what the likelihood allows: no bin has fewer than no events.
+        places = np.clip(fitted.values[i] + steps, *likelihood.bounds[i])
         moved = [
-            likelihood.minimum(data, {likelihood.names[i]: float(fitted.values[i] + step)}).values[poi]
-            - fitted.values[poi]
-            for step in steps
+            likelihood.minimum(data, {likelihood.names[i]: place}).values[poi] - fitted.values[poi]
+            for place in places.tolist()
         ]
         impacts[likelihood.names[i]] = Impact(*map(float, moved))
     return dict(sorted(impacts.items(), key=lambda item: -max(abs(item[1].up), abs(item[1].down))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,15 @@ def load_workspace(path: str | Path) -> Any:
 def check(content: Mapping[str, Any], origin: str) -> None:
     """Refuse what pyhf 0.7.6 accepts silently, or fails at with other words.
 
-    Raises ``InputError`` if channels share a name, samples or observations are not as long as their channel,
-    yields are not finite, or a ``lumi`` modifier has no configuration in the measurement.
+    Raises ``InputError`` if channels or samples share a name, samples or observations are not as long as
+    their channel, yields are not finite, or a ``lumi`` modifier has no configuration in the measurement.
     """
     _check_names(content, origin)
     observed = {observation["name"]: observation["data"] for observation in content["observations"]}
     for channel in content["channels"]:
         place = f"channel {channel['name']!r} of {origin}"
         samples = channel["samples"]
+        _check_distinct([sample["name"] for sample in samples], f"samples of {place}")
         lengths = sorted({len(sample["data"]) for sample in samples})
         if len(lengths) > 1:
             raise InputError(f"the samples of {place} must have as many bins, got {lengths}")
@@ -59,9 +60,12 @@ def check(content: Mapping[str, Any], origin: str) -> None:
 
 def _check_names(content: Mapping[str, Any], origin: str) -> None:
     for what in ("channels", "observations"):
-        names = [part["name"] for part in content[what]]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"{what} of {origin} must have distinct names, got {twice[0]!r} more than once")
+        _check_distinct([part["name"] for part in content[what]], f"{what} of {origin}")
+
+
+def _check_distinct(names: Sequence[str], what: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{what} must have distinct names, got {twice[0]!r} more than once")
 
 
 def _check_measurements(content: Mapping[str, Any], origin: str) -> None:
