@@ -684,7 +684,7 @@ RULE_ERRORS = {
     ),
     "ragged": (
         lambda: GaussianMixtureRule(weights=(0.5, 0.5), means=((0.0,), (1.0, 2.0)), covariances=()),
-        "inhomogeneous",
+        "ragged",
     ),
     "nothing": (lambda: GaussianMixtureRule(weights=(), means=(), covariances=()), "weights"),
     "not symmetric": (

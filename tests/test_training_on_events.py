@@ -300,7 +300,7 @@ class TestAFit:
                     yields.sumw2[row], 4 * np.bincount(category, w[chosen] ** 2, k), rtol=1e-12
                 )
         assert "training events" in str(result)
-        assert "cells" not in str(result)
+        assert "training cells" not in str(result)
         assert result.categorizer.training is not None
         assert result.categorizer.training.objective == OBJECTIVE.value(result.training)
 
