@@ -23,8 +23,8 @@ from cortado.errors import InputError
 from cortado.events import clean, refuse_invalid
 from cortado.files import write_text, write_whole
 from cortado.folds import chosen_folds, fold_of
+from cortado.in_memory import declared_arrays, identifiers
 from cortado.normalisation import Normalisation
-from cortado.sample import declared_arrays, identifiers
 
 Floats = npt.NDArray[np.float64]
 

@@ -18,8 +18,9 @@ from cortado.blocks import blocks
 from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source, only_channel
 from cortado.coordinates import MANY_COORDINATES, Coordinates, Features
 from cortado.errors import ConfigError, InputError, checked_integer
-from cortado.events import GivenEvents, missing_events, refuse_invalid
-from cortado.folds import checked_ids, chosen_folds, content_ids, fold_of
+from cortado.events import GivenEvents, refuse_invalid
+from cortado.folds import chosen_folds, fold_of
+from cortado.in_memory import declared_arrays, identifiers
 from cortado.kernels import cell_addresses, n_within
 from cortado.normalisation import Normalisation
 from cortado.objectives.yields import Yields
@@ -415,45 +416,3 @@ def _of_variation(cells: Cells, variation: str, folds: Collection[int]) -> Cells
     """One variation of some folds, put together."""
     chosen = cells.select(lambda s: s.variation == variation and s.fold in folds)
     return chosen.relabel(lambda s: Source(s.dataset))
-
-
-def declared_arrays(
-    processes: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
-    coordinates: str | Sequence[Coordinates | Mapping[str, Any]],
-    names: Sequence[str] | None,
-    missing: Mapping[str, float] | None,
-) -> tuple[Features, dict[str, tuple[Floats, Floats]]]:
-    """The features, with cell widths, and the arrays of :meth:`Sample.from_arrays`; else ``InputError``."""
-    if not processes:
-        raise InputError("from_arrays needs at least one process, got an empty mapping")
-    arrays = {p: (np.asarray(x, np.float64), np.asarray(w, np.float64)) for p, (x, w) in processes.items()}
-    for process, (x, w) in arrays.items():
-        if x.ndim != 2 or w.shape != x.shape[:1]:
-            raise InputError(
-                f"process {process!r}: features must have shape (n, D) and weights (n,), "
-                f"got {x.shape} and {w.shape}"
-            )
-    depth = {x.shape[1] for x, _ in arrays.values()}
-    if len(depth) > 1:
-        raise InputError(f"all processes need the same number of features, got {sorted(depth)}")
-    n_features = depth.pop()
-    columns = tuple(f"x{i}" for i in range(n_features)) if names is None else tuple(names)
-    if len(columns) != n_features:
-        raise InputError(f"names must be one a feature, {n_features}, got {list(columns)}")
-    features = Features.declare(columns, coordinates, missing)
-    together = np.concatenate([x for x, _ in arrays.values()])
-    return features.with_widths_from(together[~missing_events(features, together)]), arrays
-
-
-def identifiers(
-    process: str, x: Floats, w: Floats, event_ids: Mapping[str, npt.ArrayLike] | None
-) -> npt.NDArray[Any]:
-    """(n,) the event numbers of a process; where none are given, hashes of its features and weights."""
-    if event_ids is None:
-        return content_ids(np.column_stack([x, w]))
-    if process not in event_ids:
-        raise InputError(
-            f"event_ids must have the event numbers of every process, got some of {sorted(event_ids)} "
-            f"and none of {process!r}"
-        )
-    return checked_ids(event_ids[process], len(w), f"event_ids[{process!r}]")

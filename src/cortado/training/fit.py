@@ -208,6 +208,7 @@ def fit(
     """
     goal = as_objective(objective)
     folds, left_out = _split_folds(sample.n_folds, held_out)
+    checked_steps = checked_integer("event_steps", event_steps, 1)
     plan = Plan(
         seed,
         steps,
@@ -220,7 +221,7 @@ def fit(
         evaluate_every,
         patience,
         max_cells,
-        checked_integer("event_steps", event_steps, 1) * (events is not None),
+        0 if events is None else checked_steps,
     )
     points = sample.points(folds, nuisances=goal.nuisances)
     _check(goal, points, model)
