@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cortado.kernels import addresses, cell_addresses, compiled, n_within, number_in_box
+from cortado.kernels import addresses, cell_addresses, compiled, n_within, number_in_box, ranked, row_sums
 
 
 def test_without_a_folder_functions_are_compiled_all_the_same():
@@ -43,3 +43,18 @@ def test_values_within_limits_are_counted():
     for kind in (np.float64, np.float32):
         values = np.array([-0.5, 0.0, 0.25, 1.0, 1.5, np.nan, np.inf, -np.inf], kind)
         assert n_within(values, 0.0, 1.0) == 3
+
+
+def test_ranks_of_numbers_are_those_of_numpy():
+    number = np.random.default_rng(1).integers(0, 50, 60)
+    for found, expected in zip(ranked(number, 50), np.unique(number, return_inverse=True), strict=True):
+        assert np.array_equal(found, expected)
+
+
+def test_sums_over_columns_of_one_index_are_those_of_numpy():
+    random = np.random.default_rng(1)
+    index = random.integers(0, 5, 40)
+    for table in (random.random((3, 40)), random.integers(-9, 9, (3, 40))):
+        found = row_sums(table, index, 6)
+        assert found.dtype == table.dtype
+        assert np.array_equal(found.T, [np.bincount(index, row, 6) for row in table])

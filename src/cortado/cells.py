@@ -145,7 +145,10 @@ class Cells:
             sums[:, SUMW2] *= scale[self.source]
         renamed = tuple(rename(s) for s in self.sources)
         sources = tuple(sorted(set(renamed)))
-        return _summed(sources, _indices(renamed, sources, self.source), self.key, sums, self.count)
+        source = _indices(renamed, sources, self.source)
+        if renamed == sources:  # nothing is merged, and the order stays
+            return Cells(sources, source, self.key, sums, self.count)
+        return _summed(sources, source, self.key, sums, self.count)
 
     def moved(self, key: Integers) -> Cells:
         """The same sums under other addresses (n, d), added up where these are equal."""
@@ -156,6 +159,8 @@ class Cells:
     def select(self, keep: Callable[[Source], bool]) -> Cells:
         """The rows of the sources for which ``keep`` is true."""
         chosen = np.array([keep(s) for s in self.sources], bool)
+        if chosen.all():
+            return self
         rows = chosen[self.source] if len(chosen) else np.zeros(0, bool)
         new = np.cumsum(chosen) - 1
         return Cells(

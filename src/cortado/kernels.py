@@ -102,6 +102,35 @@ def addresses(number: Integers, low: Integers, span: Integers) -> tuple[Integers
 
 
 @compiled
+def ranked(number: Integers, n: int) -> tuple[Integers, Integers]:
+    """The different ones of numbers (m,) from 0 to n − 1, sorted, and which of them each is, (m,)."""
+    rank = np.zeros(n, np.int64)
+    for i in range(len(number)):
+        rank[number[i]] = 1
+    different = np.empty(rank.sum(), np.int64)
+    found = 0
+    for i in range(n):
+        if rank[i]:
+            different[found], rank[i] = i, found
+            found += 1
+    index = np.empty(len(number), np.int64)
+    for i in range(len(number)):
+        index[i] = rank[number[i]]
+    return different, index
+
+
+@compiled
+def row_sums(table: Any, index: Integers, n: int) -> Any:
+    """(n, m) sums of a table (m, k) over the columns with each ``index`` (k,) 0 … n − 1."""
+    sums = np.zeros((n, len(table)), table.dtype)
+    # One row after the other would wait for the last sum, where columns that follow one another go together.
+    for column in range(len(index)):
+        for row in range(len(table)):
+            sums[index[column], row] += table[row, column]
+    return sums
+
+
+@compiled
 def n_within(values: Any, low: float, high: float) -> int:
     """How many values (n,) lie between two numbers or are one of them."""
     n = 0

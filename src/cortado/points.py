@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from cortado.coordinates import Features
 from cortado.errors import ConfigError
+from cortado.kernels import row_sums
 from cortado.objectives.yields import Yields
 from cortado.tally import distinct
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+_DROPPED = 53 - 24  # bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +112,7 @@ class Points:
 
 def sums_by_index(table: npt.NDArray[Any], index: Integers, n: int) -> npt.NDArray[Any]:
     """(m, n) sums of a table (m, k) over the columns with each ``index`` (k,) 0 … n − 1."""
-    sums = [np.bincount(index, weights=row, minlength=n) for row in table]
-    return np.stack(sums).astype(table.dtype)
+    return row_sums(np.ascontiguousarray(table), np.ascontiguousarray(index), n).T.copy()
 
 
 def to_24_bits(values: Floats) -> Floats:
@@ -120,5 +122,8 @@ def to_24_bits(values: Floats) -> Floats:
     of that. Rounded, the points are the same numbers whatever the order; no quoted result is computed from
     them.
     """
-    mantissa, exponent = np.frexp(values)
-    return np.ldexp(np.rint(mantissa * 2**24), exponent - 24)
+    # The upper 24 bits of 53, rounded to even: the same as by frexp and ldexp, in a tenth of the time.
+    bits = np.array(values, np.float64).view(np.int64)
+    bits += ((bits >> _DROPPED) & 1) + ((1 << (_DROPPED - 1)) - 1)
+    bits &= -1 << _DROPPED
+    return bits.view(np.float64)

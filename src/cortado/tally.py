@@ -15,6 +15,7 @@ from cortado.kernels import (
     mark,
     merge_rows,
     number_in_box,
+    ranked,
     sort_roughly,
     sum_records,
 )
@@ -155,7 +156,11 @@ def distinct(address: Integers) -> tuple[Integers, Integers]:
         unique, index = np.unique(address, axis=0, return_inverse=True)
         return unique, index.reshape(-1)
     corner, extent = np.array(low), np.array(span)
-    numbers, index = np.unique(number_in_box(columns, corner, extent), return_inverse=True)
+    number = number_in_box(columns, corner, extent)
+    if math.prod(span) <= max(_BOX_PER_EVENT * len(number), _BOX_ALWAYS):
+        numbers, index = ranked(number, math.prod(span))
+    else:
+        numbers, index = np.unique(number, return_inverse=True)
     return np.column_stack(addresses(numbers, corner, extent)), index
 
 

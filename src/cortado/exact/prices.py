@@ -63,11 +63,18 @@ def assigned(
         raised = [
             _raise_price(priced, target, k, requirement)
             for requirement in requirements
+            if (_lack(target, requirement) > _ROUNDING).any()
             for k in range(len(merit))
         ]
         if not any(raised):
             break
     return target, priced
+
+
+def _lack(target: Integers, requirement: Requirement) -> Floats:
+    """(K,) what every category lacks."""
+    here = requirement.brought[target, np.arange(len(target))]
+    return requirement.needed - np.bincount(target, here, len(requirement.needed))
 
 
 def _raise_price(priced: Floats, target: Integers, k: int, requirement: Requirement) -> bool:
