@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,11 @@ def renamed(templates: Templates, names: dict[str, str], channel: str = "SR") ->
     )
 
 
-def with_yield(templates: Templates, process: str, category: int, value: float) -> Templates:
+def with_yield(
+    templates: Templates, process: str, category: int, value: float, what: str = "value"
+) -> Templates:
     view: Any = templates.hist.view()
-    view["value"][templates.processes.index(process), category, 0] = value
+    view[what][templates.processes.index(process), category, 0] = value
     return templates
 
 
@@ -416,7 +419,13 @@ def test_root_file_gives_values_and_variances_back(data, channel, n_categories):
 def test_root_file_holds_the_variations_that_were_filled(tmp_path):
     templates = varied()
     with uproot.open(export.root(templates, tmp_path / "templates.root")) as file:
-        assert set(file["SR"].keys(cycle=False)) == {"signal1", "signal1_jesUp", "background", "data_obs"}
+        assert set(file["SR"].keys(cycle=False)) == {
+            "signal1",
+            "signal1_jesUp",
+            "signal1_jesDown",
+            "background",
+            "data_obs",
+        }
         shifted = file["SR/signal1_jesUp"]
         np.testing.assert_array_equal(shifted.values(), templates.values("signal1", "jesUp"))
         np.testing.assert_array_equal(shifted.variances(), templates.variances("signal1", "jesUp"))
@@ -455,13 +464,13 @@ FIT_ERRORS = {
         "yield of 'background' in category 2 of 'SR' must be finite, got nan",
     ),
     "infinite variance": (
-        lambda: toy({"background": [1.0, np.inf, 1, 1, 1]}),
+        lambda: with_yield(toy(), "background", 1, np.inf, "variance"),
         SIGNALS,
         InputError,
         "variance of 'background' in category 1 of 'SR' must be finite, got inf",
     ),
     "negative variance": (
-        lambda: toy({"background": [1.0, 1, 1, 1, -2]}),
+        lambda: with_yield(toy(), "background", 4, -2.0, "variance"),
         SIGNALS,
         InputError,
         "variance of 'background' in category 4 of 'SR' must be finite and not negative, got -2",
@@ -499,7 +508,7 @@ CARD_ERRORS = {
         ConfigError,
         "got 'ττ'",
     ),
-    "line end": (lambda: renamed(toy(), {"background": "bkg\n"}), "card.txt", ConfigError, r"got 'bkg\\n'"),
+    "line end": (lambda: toy().merged({"bkg\n": ["background"]}), "card.txt", ConfigError, r"got 'bkg\\n'"),
     "channel name": (lambda: renamed(toy(), {}, "SR 1"), "card.txt", ConfigError, "got 'SR 1'"),
     "negative total": (
         lambda: toy(top=[1.0, 1, -5, 1, 1]),
@@ -521,7 +530,7 @@ def test_what_combine_cannot_read_is_refused_and_nothing_is_written(tmp_path, ma
 
 @pytest.mark.parametrize("name", ["", "a/b", "a;1", "a:b", "a\n"])
 def test_names_that_a_root_file_cannot_hold_are_refused(tmp_path, name):
-    for templates in (renamed(toy(), {"background": name}), renamed(toy(), {}, channel=name)):
+    for templates in (toy().merged({name: ["background"]}), replace(toy(), channel=name)):
         with pytest.raises(ConfigError, match="a name in a ROOT file"):
             export.root(templates, tmp_path / "templates.root")
     assert not any(tmp_path.iterdir())

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cortado.cells import NOMINAL
 from cortado.errors import ConfigError
 from cortado.templates import Templates
-from cortado.variations import both_names, nuisances_of
+from cortado.variations import both_names, nuisance_of, nuisances_of, other_side
 
 Floats = npt.NDArray[np.float64]
 
@@ -108,9 +108,7 @@ class _Channel:
         for nuisance in nuisances_of(self.templates.variations):
             sides = both_names(nuisance)
             for process in self.processes:
-                if all(
-                    v in self.templates.variations and self.templates.is_varied(process, v) for v in sides
-                ):
+                if self.templates.is_varied(process, sides[0]):
                     up, down = (self.values(process, v) for v in sides)
                     yield process, nuisance, self.values(process), up, down
 
@@ -196,14 +194,12 @@ def _empty_variation(channel: _Channel) -> Iterator[Finding]:
 
 def _missing_side(channel: _Channel) -> Iterator[Finding]:
     for process, variation in sorted(channel.templates.derived):
-        (nuisance,) = nuisances_of([variation])
-        (other,) = (v for v in both_names(nuisance) if v != variation)
         yield channel.finding(
             "missing side",
-            f"{process} was not filled with {variation}: it is the mirror image of {other}, "
+            f"{process} was not filled with {variation}: it is the mirror image of {other_side(variation)}, "
             "2 · nominal − other",
             process,
-            nuisance,
+            nuisance_of(variation),
         )
 
 
