@@ -76,7 +76,7 @@ def test_what_is_of_another_type_is_refused_in_a_sentence(message):
 
 def test_an_option_that_there_is_not_is_refused():
     arguments: Any = {"names": ["a"], "group": {}}
-    with pytest.raises(ConfigError, match="group is no option here, there are names, .*, fill, layout"):
+    with pytest.raises(ConfigError, match=r"group is no option here, there are names, .*, fill, layout"):
         given(**arguments)
 
 

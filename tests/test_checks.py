@@ -88,6 +88,19 @@ CASES = {
         "SR: jes changes the yield of W and not its shape: a rate uncertainty would do",
         (),
     ),
+    "little background": (
+        templates(
+            {"DY": np.array([90.0, 10.0, 1e-6]), "W": np.array([5.0, 6.0, 0.0])},
+            DY=[900.0, 100.0, 0.01],
+            W=[50.0, 60.0, 0.0],
+            variations={},
+        ),
+        (
+            "SR: there are fewer than 0.1 expected background events (0.01 at worst) and more signal, so "
+            "that the significance is that of a small number in category 2"
+        ),
+        ((2,),),
+    ),
     "empty bins": (templates(TT=[5.0, 0, 1]), "SR: TT is empty in category 1", ((1,),)),
 }
 
@@ -106,6 +119,31 @@ def test_a_small_signal_is_one_beside_another():
     made = templates(qqH=[0.001, 0.002, 0.001])
     assert [f.kind for f in check_templates(made, [*SIGNALS, "qqH"])] == ["small signal"]
     assert [f.kind for f in check_templates(made, SIGNALS)] == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "kind", "message"),
+    [
+        (
+            (1.1, 0.9),
+            "swapped rate",
+            "xs moves the rate of DY the other way, by -10 % up and +10 % down: a pair",
+        ),
+        (
+            (1.1, 1.2),
+            "one-sided rate",
+            "xs moves the rate of DY to the same side, by +20 % up and +10 % down",
+        ),
+        ((0.9, 0.8), "one-sided rate", "to the same side, by -20 % up and -10 % down"),
+        ((0.9, 1.1), None, ""),
+        (0.9, None, ""),
+        (1.1, None, ""),
+    ],
+)
+def test_sides_of_rates_are_looked_at(rate, kind, message):
+    found = check_templates(templates(), SIGNALS, rate_uncertainties={"xs": {"DY": rate}})
+    assert [f.kind for f in found] == ([kind] if kind else [])
+    assert all(message in f.message and f.channel == "all channels" for f in found)
 
 
 def test_a_side_that_was_made_is_said():

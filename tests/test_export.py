@@ -235,6 +235,12 @@ def test_shapes_have_the_nominal_integral_and_one_bin_has_none(regions):
     assert set(control) == {"bkg"}
 
 
+def test_groups_are_those_of_combine_alone(regions):
+    options: Any = {"groups": {"theory": ["jes"]}}
+    with pytest.raises(ConfigError, match="groups is no option here, there are templates, signals, layout"):
+        build_workspace(regions, "signal", **options)
+
+
 @pytest.mark.parametrize("name", ["mu_signal", "staterror_SR"])
 def test_parameters_of_one_name_are_refused(regions, name):
     with pytest.raises(ConfigError, match=f"must not be named '{name}'"):
@@ -353,6 +359,8 @@ CARDS = {
     "group": ({"groups": {"my group": ["jes"]}}, "must match .* got 'my group'"),
     "group of statistics": ({"groups": {"autoMCStats": ["jes"]}}, "meaning of its own for 'autoMCStats'"),
     "empty group": ({"groups": {"theory": []}}, r"group 'theory' must be made of .*\['jes'\], got \[\]"),
+    "group of a text": ({"groups": {"theory": "jes"}}, "groups must be lists of names by .* got {'theory'"),
+    "groups": ({"groups": ["jes"]}, "groups must be lists of names"),
     "unknown nuisance": ({"groups": {"theory": ["jes", "xs"]}}, r"\['jes'\], got \['xs'\]"),
 }
 
@@ -373,6 +381,30 @@ def test_datacard_leaves_out_an_empty_process_and_says_so(tmp_path, caplog):
     assert card["jmax"][0][0] == "2"
     with uproot.open(shapes) as file:
         assert "SR/top" not in file
+
+
+def test_a_nuisance_parameter_of_nothing_is_in_no_file_and_in_no_group(tmp_path):
+    templates = toy(top=[0.0] * 5)
+    rates: Any = {"lumi": 1.02, "xs_top": {"top": 1.1}}
+    groups = {"theory": ["xs_top", "lumi"], "top": ["xs_top"]}
+    path = export.combine(
+        templates, signals=SIGNALS, path=tmp_path / "card.txt", rate_uncertainties=rates, groups=groups
+    )
+    card, _ = read_card(path)
+    assert card["theory"] == [["group", "=", "lumi"]]
+    assert not {"xs_top", "top"} & set(card)
+    modifiers = dict(build_workspace(templates, SIGNALS, rate_uncertainties=rates).modifiers)
+    assert "xs_top" not in modifiers
+    assert modifiers["lumi"] == "normsys"
+
+
+def test_datacard_warns_of_negative_varied_yields(make_templates, tmp_path, caplog):
+    templates = make_templates(
+        {"s": [1.0, 2.0], "b": [9.0, 9.0], "c": [5.0, 1.0]}, {"jesUp": {"c": [0.9, -1]}}
+    )
+    export.combine(templates, signals="s", path=tmp_path / "card.txt")
+    (record,) = caplog.records
+    assert "of c with jes up in category 1 of channel SR is negative (-1): combine" in record.getMessage()
 
 
 def test_datacard_warns_of_negative_yields(tmp_path, caplog):

@@ -265,7 +265,7 @@ def findings(workspace) -> Any:
 def test_an_impact_ends_where_a_bin_would_have_fewer_than_no_events():
     """The uncertainty of the simulation is larger than its events there."""
     yields = {"signal": [0.3, 5.0], "A": [0.5, 50.0]}
-    templates = templates_from_arrays(yields, {"signal": [0.01, 0.1], "A": [0.9, 1.0]})
+    templates = templates_from_arrays(yields, {"signal": [0.66, 0.1], "A": [0.25, 1.0]})
     likelihood = Likelihood.of(build_workspace(templates, "signal"))
     data = likelihood.asimov(likelihood.parameters())
     impacts = ranking(likelihood, data, best_fit(likelihood, data), "mu_signal")

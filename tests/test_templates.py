@@ -215,6 +215,7 @@ ERRORS: dict[str, Any] = {
 }
 
 
+TEXT: Any = "2"
 MASS = Observable.declare("m", [0, 1, 2])
 
 
@@ -270,7 +271,7 @@ ERRORS |= {
     "groups": (lambda: some().merged({"x": "DY"}), ConfigError, "groups must be lists of names by"),
     "one signal as text": (lambda: some().yields("DY"), ConfigError, "signals must be a list of names"),
     "number of folds": (
-        lambda: build_templates(fill(SOME), K, **{"n_folds": "2"}),  # type: ignore[arg-type]
+        lambda: build_templates(fill(SOME), K, n_folds=TEXT),
         ConfigError,
         "n_folds must be an integer, got '2'",
     ),

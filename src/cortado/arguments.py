@@ -47,12 +47,13 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Real) else value
 
 
+Number = Annotated[float, BeforeValidator(_plain)]
 Names = Annotated[Sequence[str], InWords("a list of names")]
 NameOrNames = Annotated[str | Sequence[str], InWords("a name or a list of names")]
 Groups = Annotated[Mapping[str, Sequence[str]], InWords("lists of names by the name of their group")]
 
 _SIMPLE: Mapping[Any, tuple[Any, str]] = {
-    float: (Annotated[float, BeforeValidator(_plain)], "a number"),
+    float: (Number, "a number"),
     int: (Annotated[int, BeforeValidator(_plain)], "an integer"),
     bool: (bool, "True or False"),
     str: (str, "text"),

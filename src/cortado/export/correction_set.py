@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import checked_arguments
 from cortado.categorizer import (
     UNCATEGORISED,
     ArgmaxRule,
@@ -33,6 +34,7 @@ _MOST_TERMS = 20_000
 _LOWEST = float(np.finfo(np.float64).min)  # −∞ itself is no value of a feature
 
 
+@checked_arguments
 def write_correction(categorizer: Categorizer, path: str | Path = "correction.json") -> Path:
     """Write a categorizer as a file of correctionlib with one correction, ``category``.
 

@@ -59,6 +59,13 @@ class FitChannel:
     observed: Floats | None
 
     @property
+    def acting(self) -> tuple[str, ...]:
+        """Names of the nuisance parameters that change some process."""
+        return tuple(
+            name for name, of_name in zip(self.nuisances, self.affected, strict=True) if of_name.any()
+        )
+
+    @property
     def asimov(self) -> Floats:
         """(B,) expected events, the sum of all processes, not rounded."""
         return self.nominal.sum(axis=0)

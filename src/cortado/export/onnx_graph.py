@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import checked_arguments
 from cortado.categorizer import (
     UNCATEGORISED,
     ArgmaxRule,
@@ -31,6 +32,7 @@ _OPSET = 17
 _IR_VERSION = 8  # of the same time as the opset, so that runtimes of that time read the file
 
 
+@checked_arguments
 def write_graph(categorizer: Categorizer, path: str | Path = "categorizer.onnx") -> Path:
     """Write a categorizer as an ONNX graph.
 

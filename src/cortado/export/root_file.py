@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hist
 import uproot
 
+from cortado.arguments import checked_arguments
 from cortado.cells import NOMINAL
 from cortado.errors import ConfigError, checked_name
 from cortado.files import write_whole
-from cortado.templates import Templates
+from cortado.templates import ManyTemplates, Templates
 
 
 class Named(NamedTuple):
@@ -29,7 +30,8 @@ class Named(NamedTuple):
         return self.process if self.variation == NOMINAL else f"{self.process}_{self.variation}"
 
 
-def write_templates(templates: Templates | Sequence[Templates], path: str | Path = "templates.root") -> Path:
+@checked_arguments
+def write_templates(templates: ManyTemplates, path: str | Path = "templates.root") -> Path:
     """Write all templates, data included, as TH1D of one unit bin a category with Σw² as squared errors.
 
     With an observable they are TH2D, with its bins along the second axis.
