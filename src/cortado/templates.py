@@ -259,6 +259,7 @@ class Templates:
         return selected
 
 
+ListOfTemplates = Annotated[Sequence[InstanceOf[Templates]], InWords("a list of templates")]
 ManyTemplates = Annotated[
     InstanceOf[Templates] | Sequence[InstanceOf[Templates]], InWords("templates, or a list of them")
 ]
