@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from cortado.checks import Limits, check_templates
 from cortado.errors import ConfigError
 from cortado.templates import templates_from_arrays
 
+TEXT: Any = "0.1"
 SIGNALS = ["ggH"]
 WELL = {"ggH": [5.0, 9.0, 2.0], "DY": [900.0, 100.0, 20.0], "W": [50.0, 60.0, 70.0]}
 SHAPED = {"jesUp": {"DY": [910.0, 95.0, 21.0]}, "jesDown": {"DY": [891.0, 104.0, 19.0]}}
@@ -159,6 +161,12 @@ def test_a_side_that_was_made_is_said():
 def test_signals_that_are_not_there_are_refused():
     with pytest.raises(ConfigError, match=r"signals \['Higs'\] are not among the simulated processes"):
         check_templates(templates(), "Higs")
+
+
+@pytest.mark.parametrize("value", [TEXT, -1.0, float("nan")])
+def test_limits_are_numbers(value):
+    with pytest.raises(ConfigError, match="max_effect must be a number that is not negative, got"):
+        Limits(max_effect=value)
 
 
 def test_limits_are_those_that_are_given():

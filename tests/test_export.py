@@ -548,6 +548,7 @@ CARD_ERRORS = {
         InputError,
         "yield of 'top' in 'SR' must be positive, got -1: merge it",
     ),
+    "no name": (toy, "", ConfigError, "path must be the path of a file, got ''"),
     "name of the shapes": (toy, "card.root", ConfigError, r"got 'card.root'"),
     "space": (toy, "my card.txt", ConfigError, r"got 'my card.txt'"),
 }
@@ -556,7 +557,7 @@ CARD_ERRORS = {
 @pytest.mark.parametrize(("make", "name", "error", "message"), CARD_ERRORS.values(), ids=CARD_ERRORS)
 def test_what_combine_cannot_read_is_refused_and_nothing_is_written(tmp_path, make, name, error, message):
     with pytest.raises(error, match=message):
-        export.combine(make(), signals=SIGNALS, path=tmp_path / name)
+        export.combine(make(), signals=SIGNALS, path=tmp_path / name if name else "")
     assert not any(tmp_path.iterdir())
 
 

@@ -469,7 +469,7 @@ CALLS = {
     "strength of a limit": (lambda it: upper_limit(it, "lumi"), "strength must be one of .* got 'lumi'"),
     "level": (lambda it: upper_limit(it, "mu_signal1", 95), "level must be between 0 and 1, .* got 95"),
     "data": (lambda it: FIT(it, [1.0]), r"data must be finite, those of the .* got the shape \(1,\)"),
-    "path": (lambda _: LOAD(3), "path must be text or a path, got 3"),
+    "path": (lambda _: LOAD(3), "path must be the path of a file, got 3"),
 }
 
 

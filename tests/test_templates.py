@@ -268,6 +268,16 @@ ERRORS |= {
         ConfigError,
         "variations must be by variation, arrays by process or None",
     ),
+    "no histogram": (
+        lambda: Templates(TEXT, np.zeros((1, 1), np.int64), np.zeros((1, 2))),
+        ConfigError,
+        "hist must be a Hist with the axes process, category, variation and maybe an observable, got '2'",
+    ),
+    "other axes": (
+        lambda: Templates(hist.Hist.new.Reg(2, 0, 1, name="m").Weight(), np.zeros(1, np.int64), np.zeros(1)),
+        ConfigError,
+        r"got \['m'\]",
+    ),
     "groups": (lambda: some().merged({"x": "DY"}), ConfigError, "groups must be lists of names by"),
     "one signal as text": (lambda: some().yields("DY"), ConfigError, "signals must be a list of names"),
     "number of folds": (

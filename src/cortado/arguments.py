@@ -23,7 +23,7 @@ from typing import (
     is_typeddict,
 )
 
-from pydantic import BeforeValidator, InstanceOf, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, InstanceOf, TypeAdapter, ValidationError
 
 from cortado.errors import ConfigError, shown
 
@@ -47,7 +47,14 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Real) else value
 
 
+def _with_a_name(path: str | Path) -> str | Path:
+    if not Path(path).name:
+        raise ValueError("no name of a file")
+    return path
+
+
 Number = Annotated[float, BeforeValidator(_plain)]
+FilePath = Annotated[str | Path, AfterValidator(_with_a_name), InWords("the path of a file")]
 Names = Annotated[Sequence[str], InWords("a list of names")]
 NameOrNames = Annotated[str | Sequence[str], InWords("a name or a list of names")]
 Groups = Annotated[Mapping[str, Sequence[str]], InWords("lists of names by the name of their group")]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,11 @@ class Limits:
     max_effect: float = MAX_EFFECT
     min_effective_events: float = MIN_EFFECTIVE_EVENTS
     min_background: float = MIN_BACKGROUND
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, Real) or not float(value) >= 0:
+                raise ConfigError(f"{name} must be a number that is not negative, got {value!r}")
 
 
 @checked_arguments

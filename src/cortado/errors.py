@@ -74,8 +74,8 @@ def sentences(error: ValidationError) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it, without the end of a long one."""
-    text = repr(value)
+    """A value as an error shows it: in one line, without the end of a long one."""
+    text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"
 
 

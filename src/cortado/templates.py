@@ -17,7 +17,7 @@ from cortado.cells import NOMINAL, SUMW, SUMW2, Cells, only_channel
 from cortado.errors import ConfigError, InputError, checked_name, shown
 from cortado.folds import chosen_folds
 from cortado.objectives.yields import Yields
-from cortado.observable import Observable
+from cortado.observable import RESERVED, Observable
 from cortado.variations import both_names, mirror_image, nuisance_of, nuisances_of, other_side, sides_of
 
 Floats = npt.NDArray[np.float64]
@@ -76,6 +76,13 @@ class Templates:
     varied: frozenset[tuple[str, str]] | None = None
 
     def __post_init__(self) -> None:
+        given: Any = self.hist
+        names = [axis.name for axis in given.axes] if isinstance(given, Hist) else []
+        if names[:3] != list(RESERVED) or len(names) > 4:
+            raise ConfigError(
+                f"hist must be a Hist with the axes {', '.join(RESERVED)} and maybe an observable, got "
+                f"{names or shown(given)}"
+            )
         nuisances_of(self.variations)  # refuses names that are none
         given = _with_entries(self.hist) if self.varied is None else self.varied
         made = frozenset((p, other_side(v)) for p, v in given) - given

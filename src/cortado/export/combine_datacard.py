@@ -16,7 +16,7 @@ import hist
 import numpy as np
 import numpy.typing as npt
 
-from cortado.arguments import Groups, NameOrNames, checked_arguments
+from cortado.arguments import FilePath, Groups, NameOrNames, checked_arguments
 from cortado.cells import NOMINAL
 from cortado.errors import ConfigError
 from cortado.export.fit_input import FitChannel
@@ -46,7 +46,7 @@ def write_datacard(
     templates: ManyTemplates,
     *,
     signals: NameOrNames,
-    path: str | Path = "datacard.txt",
+    path: FilePath = "datacard.txt",
     groups: Groups | None = None,
     **options: Unpack[FitOptions],
 ) -> Path:

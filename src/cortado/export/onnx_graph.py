@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortado.arguments import checked_arguments
+from cortado.arguments import FilePath, checked_arguments
 from cortado.categorizer import (
     UNCATEGORISED,
     ArgmaxRule,
@@ -33,7 +33,7 @@ _IR_VERSION = 8  # of the same time as the opset, so that runtimes of that time 
 
 
 @checked_arguments
-def write_graph(categorizer: Categorizer, path: str | Path = "categorizer.onnx") -> Path:
+def write_graph(categorizer: Categorizer, path: FilePath = "categorizer.onnx") -> Path:
     """Write a categorizer as an ONNX graph.
 
     Its input ``features`` is float32 (n, D), in the order of the categorizer's features, its output

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from cortado.arguments import NameOrNames, checked_arguments
+from cortado.arguments import FilePath, NameOrNames, checked_arguments
 from cortado.errors import ConfigError
 from cortado.export.fit_input import FitChannel
 from cortado.export.fit_model import FitModel, FitOptions, fit_model
@@ -26,7 +26,7 @@ def write_workspace(
     templates: ManyTemplates,
     *,
     signals: NameOrNames,
-    path: str | Path = "workspace.json",
+    path: FilePath = "workspace.json",
     **options: Unpack[FitOptions],
 ) -> Path:
     """Write a pyhf workspace of templates, one or several channels of an analysis.

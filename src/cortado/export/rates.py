@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
-from cortado.arguments import InWords, Number
+from cortado.arguments import InWords, Number, checked_arguments
 from cortado.errors import ConfigError
 
 # A factor for one standard deviation up, down being its inverse, or those for down and up.
@@ -38,13 +38,16 @@ class LogNormal(NamedTuple):
         return repr(self.up) if self.is_one_number else f"{self.down!r}/{self.up!r}"
 
 
-def log_normals(rates: RateUncertainties, processes: Sequence[str]) -> dict[str, dict[str, LogNormal]]:
+@checked_arguments
+def log_normals(
+    rate_uncertainties: RateUncertainties, processes: Sequence[str]
+) -> dict[str, dict[str, LogNormal]]:
     """By nuisance parameter and process, from numbers as users write them.
 
     Raises ``ConfigError`` for processes that are not simulated, and for numbers that are no factors.
     """
     found: dict[str, dict[str, LogNormal]] = {}
-    for nuisance, given in rates.items():
+    for nuisance, given in rate_uncertainties.items():
         by_process = given if isinstance(given, Mapping) else dict.fromkeys(processes, given)
         if unknown := [name for name in by_process if name not in processes]:
             raise ConfigError(

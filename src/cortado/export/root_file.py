@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import hist
 import uproot
 
-from cortado.arguments import checked_arguments
+from cortado.arguments import FilePath, checked_arguments
 from cortado.cells import NOMINAL
 from cortado.errors import ConfigError, checked_name
 from cortado.files import write_whole
@@ -31,7 +31,7 @@ class Named(NamedTuple):
 
 
 @checked_arguments
-def write_templates(templates: ManyTemplates, path: str | Path = "templates.root") -> Path:
+def write_templates(templates: ManyTemplates, path: FilePath = "templates.root") -> Path:
     """Write all templates, data included, as TH1D of one unit bin a category with Σw² as squared errors.
 
     With an observable they are TH2D, with its bins along the second axis.

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cortado.arguments import checked_arguments
+from cortado.arguments import FilePath, checked_arguments
 from cortado.errors import ConfigError, InputError, shown
 
 _VERSION = "1.0.0"  # of the one schema that pyhf 0.7.6 has
 
 
 @checked_arguments
-def load_workspace(path: str | Path) -> Any:
+def load_workspace(path: FilePath) -> Any:
     """The workspace of a file as a validated ``pyhf.Workspace``.
 
     Raises ``InputError`` if the file cannot be read or holds no workspace, and for what :func:`check`
