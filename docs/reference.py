@@ -185,7 +185,6 @@ RULES: dict[str, dict[str, str]] = {
         "groups": "nuisance parameters by the name of a group, for combine",
         "fill": "expected background events for bins that have none, which are an error without it: the "
         "significance there is that of this number",
-        "flow": "underflow and overflow of an observable: an error, added to the outermost bins, or left out",
     },
 }
 

@@ -12,10 +12,12 @@ import uproot
 
 import cortado as ct
 from cortado.categorizer import Training, equidistant
-from cortado.channels import untrained_folds
+from cortado.channels import Channels, untrained_folds
 from cortado.columnar import open_executor
 from cortado.config import parse_config
 from cortado.folds import assign_folds
+from cortado.notes import of_given_categorizers
+from cortado.outputs import planned_files
 from cortado.workflow import prepare, run_job
 
 PROCESSOR = """
@@ -146,6 +148,7 @@ def given(folder):
 def _without_figures():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cortado.figures.write_figures", lambda *_: [])
+        patch.setattr("cortado.figures.write_stacks", lambda *_: [])
         yield
 
 
@@ -264,6 +267,20 @@ def test_the_workspace_and_the_card_have_all_channels(done):
     assert "imax 4" in (done.folder / "datacard.txt").read_text()
 
 
+def test_every_channel_is_drawn(folder, content, tmp_path, monkeypatch):
+    """The training channel as ever, the others beside it; a single bin in those of its observable."""
+    config = parse_config(content())
+    stacks = {f"stack_{name}.{kind}" for name in ("boosted", "top", "wjets") for kind in ("png", "pdf")}
+    assert {name for name in planned_files(config) if name.startswith("stack_")} == stacks
+    drawn: dict[str, list[str]] = {}
+    monkeypatch.setattr(
+        "cortado.figures.write_stacks",
+        lambda _, channels, signals: drawn.update({t.channel: [*signals] for t in channels}),
+    )
+    run(content(), folder, tmp_path / "out")
+    assert drawn == {name: ["sig"] for name in ("boosted", "top", "wjets")}
+
+
 def test_only_the_channel_of_the_training_is_in_the_sample(done, folder):
     sample = ct.Sample.load(done.folder / "stages" / "sample.npz")
     assert {s.channel for s in sample.cells.sources} == {"SR"}
@@ -291,6 +308,36 @@ def test_the_trained_channel_may_have_any_name(folder, content, tmp_path):
     sample = ct.Sample.load(result.folder / "stages" / "sample.npz")
     assert {s.channel for s in sample.cells.sources} == {"boosted"}
     assert parse_config(made).training_channel == "boosted"
+
+
+def test_a_group_of_what_is_no_nuisance_is_refused_before_anything_is_written(folder, content, tmp_path):
+    made = content(fit_model={"groups": {"experiment": ["pu", "jes"], "theory": ["scale"]}})
+    with pytest.raises(ct.ConfigError, match=r"group 'theory' must be made of .*'pu'.*, got \['scale'\]"):
+        run(made, folder, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
+
+
+def test_sides_of_rates_are_among_the_findings(folder, content, tmp_path):
+    rates = {"xs": {"bkg": [1.1, 0.9]}}
+    result = run(content(fit_model={"rate_uncertainties": rates}), folder, tmp_path / "out")
+    assert "swapped rate" in {f.kind for f in result.findings[3]}
+    assert any("xs moves the rate of bkg the other way" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("training", "reason"),
+    [
+        (None, None),
+        (Training(n_folds=2, folds=(0,)), None),
+        (Training(n_folds=4, folds=(0, 2)), "was trained on some of 4 folds, and this job has 2"),
+        (Training(n_folds=2, folds=(0, 1)), "was trained on every fold"),
+    ],
+)
+def test_a_categorizer_that_may_know_the_events_of_the_fit_is_noted(folder, content, training, reason):
+    given = ct.Categorizer.load(folder / "given.json").model_copy(update={"training": training})
+    told = [*of_given_categorizers(Channels(parse_config(content()), {"wjets": given}))]
+    assert len(told) == (reason is not None)
+    assert all(f"hold all events of wjets, whose categorizer {reason}: if" in note for note in told)
 
 
 ONLY_SR = {"class": "mine.py:Mine", "options": {"only": "SR"}}

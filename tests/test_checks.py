@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from cortado.checks import Limits, check_templates
 from cortado.errors import ConfigError
 from cortado.templates import templates_from_arrays
 
+TEXT: Any = "0.1"
 SIGNALS = ["ggH"]
 WELL = {"ggH": [5.0, 9.0, 2.0], "DY": [900.0, 100.0, 20.0], "W": [50.0, 60.0, 70.0]}
 SHAPED = {"jesUp": {"DY": [910.0, 95.0, 21.0]}, "jesDown": {"DY": [891.0, 104.0, 19.0]}}
@@ -88,6 +90,19 @@ CASES = {
         "SR: jes changes the yield of W and not its shape: a rate uncertainty would do",
         (),
     ),
+    "little background": (
+        templates(
+            {"DY": np.array([90.0, 10.0, 1e-6]), "W": np.array([5.0, 6.0, 0.0])},
+            DY=[900.0, 100.0, 0.01],
+            W=[50.0, 60.0, 0.0],
+            variations={},
+        ),
+        (
+            "SR: there are fewer than 0.1 expected background events (0.01 at worst) and more signal, so "
+            "that the significance is that of a small number in category 2"
+        ),
+        ((2,),),
+    ),
     "empty bins": (templates(TT=[5.0, 0, 1]), "SR: TT is empty in category 1", ((1,),)),
 }
 
@@ -108,6 +123,31 @@ def test_a_small_signal_is_one_beside_another():
     assert [f.kind for f in check_templates(made, SIGNALS)] == []
 
 
+@pytest.mark.parametrize(
+    ("rate", "kind", "message"),
+    [
+        (
+            (1.1, 0.9),
+            "swapped rate",
+            "xs moves the rate of DY the other way, by -10 % up and +10 % down: a pair",
+        ),
+        (
+            (1.1, 1.2),
+            "one-sided rate",
+            "xs moves the rate of DY to the same side, by +20 % up and +10 % down",
+        ),
+        ((0.9, 0.8), "one-sided rate", "to the same side, by -20 % up and -10 % down"),
+        ((0.9, 1.1), None, ""),
+        (0.9, None, ""),
+        (1.1, None, ""),
+    ],
+)
+def test_sides_of_rates_are_looked_at(rate, kind, message):
+    found = check_templates(templates(), SIGNALS, rate_uncertainties={"xs": {"DY": rate}})
+    assert [f.kind for f in found] == ([kind] if kind else [])
+    assert all(message in f.message and f.channel == "all channels" for f in found)
+
+
 def test_a_side_that_was_made_is_said():
     made = replace(templates(), derived=frozenset({("DY", "jesDown")}))
     (found,) = check_templates(made, SIGNALS)
@@ -121,6 +161,12 @@ def test_a_side_that_was_made_is_said():
 def test_signals_that_are_not_there_are_refused():
     with pytest.raises(ConfigError, match=r"signals \['Higs'\] are not among the simulated processes"):
         check_templates(templates(), "Higs")
+
+
+@pytest.mark.parametrize("value", [TEXT, -1.0, float("nan")])
+def test_limits_are_numbers(value):
+    with pytest.raises(ConfigError, match="max_effect must be a number that is not negative, got"):
+        Limits(max_effect=value)
 
 
 def test_limits_are_those_that_are_given():

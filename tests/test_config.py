@@ -335,6 +335,15 @@ INVALID = {
         ),
         r"channels.SR.observable.edges.equal: low must be below high, got 1 and 1",
     ),
+    "a name of combine's own": (
+        changed("fit_model", to={"rate_uncertainties": {"r": 1.1}}),
+        "combine has a meaning of its own for 'r'",
+    ),
+    "a group of combine's own": (
+        changed("fit_model", to={"groups": {"autoMCStats": ["jes"]}}),
+        "combine has a meaning of its own for 'autoMCStats'",
+    ),
+    "flow of a fit": (changed("fit_model", to={"flow": "fold"}), "fit_model.flow: unknown key"),
     "fate of what is beyond": (
         changed("channels", to={"SR": {"observable": {"name": "m", "edges": [0, 1], "flow": "keep"}}}),
         r"observable.flow: .*'fold' or 'drop' \(got 'keep'\)",

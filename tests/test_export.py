@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,11 @@ def renamed(templates: Templates, names: dict[str, str], channel: str = "SR") ->
     )
 
 
-def with_yield(templates: Templates, process: str, category: int, value: float) -> Templates:
+def with_yield(
+    templates: Templates, process: str, category: int, value: float, what: str = "value"
+) -> Templates:
     view: Any = templates.hist.view()
-    view["value"][templates.processes.index(process), category, 0] = value
+    view[what][templates.processes.index(process), category, 0] = value
     return templates
 
 
@@ -232,6 +235,12 @@ def test_shapes_have_the_nominal_integral_and_one_bin_has_none(regions):
     assert set(control) == {"bkg"}
 
 
+def test_groups_are_those_of_combine_alone(regions):
+    options: Any = {"groups": {"theory": ["jes"]}}
+    with pytest.raises(ConfigError, match="groups is no option here, there are templates, signals, layout"):
+        build_workspace(regions, "signal", **options)
+
+
 @pytest.mark.parametrize("name", ["mu_signal", "staterror_SR"])
 def test_parameters_of_one_name_are_refused(regions, name):
     with pytest.raises(ConfigError, match=f"must not be named '{name}'"):
@@ -350,6 +359,8 @@ CARDS = {
     "group": ({"groups": {"my group": ["jes"]}}, "must match .* got 'my group'"),
     "group of statistics": ({"groups": {"autoMCStats": ["jes"]}}, "meaning of its own for 'autoMCStats'"),
     "empty group": ({"groups": {"theory": []}}, r"group 'theory' must be made of .*\['jes'\], got \[\]"),
+    "group of a text": ({"groups": {"theory": "jes"}}, "groups must be lists of names by .* got {'theory'"),
+    "groups": ({"groups": ["jes"]}, "groups must be lists of names"),
     "unknown nuisance": ({"groups": {"theory": ["jes", "xs"]}}, r"\['jes'\], got \['xs'\]"),
 }
 
@@ -370,6 +381,30 @@ def test_datacard_leaves_out_an_empty_process_and_says_so(tmp_path, caplog):
     assert card["jmax"][0][0] == "2"
     with uproot.open(shapes) as file:
         assert "SR/top" not in file
+
+
+def test_a_nuisance_parameter_of_nothing_is_in_no_file_and_in_no_group(tmp_path):
+    templates = toy(top=[0.0] * 5)
+    rates: Any = {"lumi": 1.02, "xs_top": {"top": 1.1}}
+    groups = {"theory": ["xs_top", "lumi"], "top": ["xs_top"]}
+    path = export.combine(
+        templates, signals=SIGNALS, path=tmp_path / "card.txt", rate_uncertainties=rates, groups=groups
+    )
+    card, _ = read_card(path)
+    assert card["theory"] == [["group", "=", "lumi"]]
+    assert not {"xs_top", "top"} & set(card)
+    modifiers = dict(build_workspace(templates, SIGNALS, rate_uncertainties=rates).modifiers)
+    assert "xs_top" not in modifiers
+    assert modifiers["lumi"] == "normsys"
+
+
+def test_datacard_warns_of_negative_varied_yields(make_templates, tmp_path, caplog):
+    templates = make_templates(
+        {"s": [1.0, 2.0], "b": [9.0, 9.0], "c": [5.0, 1.0]}, {"jesUp": {"c": [0.9, -1]}}
+    )
+    export.combine(templates, signals="s", path=tmp_path / "card.txt")
+    (record,) = caplog.records
+    assert "of c with jes up in category 1 of channel SR is negative (-1): combine" in record.getMessage()
 
 
 def test_datacard_warns_of_negative_yields(tmp_path, caplog):
@@ -416,7 +451,13 @@ def test_root_file_gives_values_and_variances_back(data, channel, n_categories):
 def test_root_file_holds_the_variations_that_were_filled(tmp_path):
     templates = varied()
     with uproot.open(export.root(templates, tmp_path / "templates.root")) as file:
-        assert set(file["SR"].keys(cycle=False)) == {"signal1", "signal1_jesUp", "background", "data_obs"}
+        assert set(file["SR"].keys(cycle=False)) == {
+            "signal1",
+            "signal1_jesUp",
+            "signal1_jesDown",
+            "background",
+            "data_obs",
+        }
         shifted = file["SR/signal1_jesUp"]
         np.testing.assert_array_equal(shifted.values(), templates.values("signal1", "jesUp"))
         np.testing.assert_array_equal(shifted.variances(), templates.variances("signal1", "jesUp"))
@@ -455,13 +496,13 @@ FIT_ERRORS = {
         "yield of 'background' in category 2 of 'SR' must be finite, got nan",
     ),
     "infinite variance": (
-        lambda: toy({"background": [1.0, np.inf, 1, 1, 1]}),
+        lambda: with_yield(toy(), "background", 1, np.inf, "variance"),
         SIGNALS,
         InputError,
         "variance of 'background' in category 1 of 'SR' must be finite, got inf",
     ),
     "negative variance": (
-        lambda: toy({"background": [1.0, 1, 1, 1, -2]}),
+        lambda: with_yield(toy(), "background", 4, -2.0, "variance"),
         SIGNALS,
         InputError,
         "variance of 'background' in category 4 of 'SR' must be finite and not negative, got -2",
@@ -499,7 +540,7 @@ CARD_ERRORS = {
         ConfigError,
         "got 'ττ'",
     ),
-    "line end": (lambda: renamed(toy(), {"background": "bkg\n"}), "card.txt", ConfigError, r"got 'bkg\\n'"),
+    "line end": (lambda: toy().merged({"bkg\n": ["background"]}), "card.txt", ConfigError, r"got 'bkg\\n'"),
     "channel name": (lambda: renamed(toy(), {}, "SR 1"), "card.txt", ConfigError, "got 'SR 1'"),
     "negative total": (
         lambda: toy(top=[1.0, 1, -5, 1, 1]),
@@ -507,6 +548,7 @@ CARD_ERRORS = {
         InputError,
         "yield of 'top' in 'SR' must be positive, got -1: merge it",
     ),
+    "no name": (toy, "", ConfigError, "path must be the path of a file, got ''"),
     "name of the shapes": (toy, "card.root", ConfigError, r"got 'card.root'"),
     "space": (toy, "my card.txt", ConfigError, r"got 'my card.txt'"),
 }
@@ -515,13 +557,13 @@ CARD_ERRORS = {
 @pytest.mark.parametrize(("make", "name", "error", "message"), CARD_ERRORS.values(), ids=CARD_ERRORS)
 def test_what_combine_cannot_read_is_refused_and_nothing_is_written(tmp_path, make, name, error, message):
     with pytest.raises(error, match=message):
-        export.combine(make(), signals=SIGNALS, path=tmp_path / name)
+        export.combine(make(), signals=SIGNALS, path=tmp_path / name if name else "")
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a;1", "a:b", "a\n"])
 def test_names_that_a_root_file_cannot_hold_are_refused(tmp_path, name):
-    for templates in (renamed(toy(), {"background": name}), renamed(toy(), {}, channel=name)):
+    for templates in (toy().merged({name: ["background"]}), replace(toy(), channel=name)):
         with pytest.raises(ConfigError, match="a name in a ROOT file"):
             export.root(templates, tmp_path / "templates.root")
     assert not any(tmp_path.iterdir())

@@ -1,16 +1,20 @@
 """The model of a fit: channels of templates, rates, and all that is refused before anything is written."""
 
+from dataclasses import replace
+from typing import Any
+
 import hist
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortado import export
 from cortado.errors import ConfigError, InputError
 from cortado.export.fit_input import fit_channels
 from cortado.export.fit_model import fit_model
 from cortado.export.rates import LogNormal, log_normals
-from cortado.templates import Templates
+from cortado.templates import Templates, templates_from_arrays
 
 YIELDS = {"signal": [1.0, 2.0, 3.0], "A": [50.0, 20.0, 5.0], "B": [9.0, 3.0, 1.5]}
 FACTORS = {"jesUp": {"A": 1.1, "signal": 1.02}, "jesDown": {"A": 0.92}, "puDown": {"B": 0.9}}
@@ -202,7 +206,13 @@ MODELS = {
         [(YIELDS, {"jesUp": {"A": [1.1, 1.1, 4.0]}}, "SR")],
         {},
         InputError,
-        "with jes down in 'SR' must be positive in every bin, got -5.5 in category 2",
+        "background with jes down in 'SR' must be positive in every bin, got -8.5 in category 2",
+    ),
+    "varied sum of all": (
+        [({"signal": [9.0, 4.0], "A": [9.0, 2.0]}, {"jesUp": {"signal": [1.0, -0.6]}}, "SR")],
+        {},
+        InputError,
+        r"sum of background and signals with jes up in 'SR' must be positive .* got -0.4 in category 1",
     ),
     "not finite": (
         [(YIELDS, {"jesUp": {"A": np.nan}}, "SR")],
@@ -217,6 +227,74 @@ MODELS = {
         "yield of 'C' in 'SR' must be positive, got -0.5: merge",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("background", "variance"),
+    [(1e-6, 1e-6), (0.5, 0.26), (3.0, 9.1), (3.0, 16.0)],
+    ids=["tiny", "less than an event", "negative weights", "many of them"],
+)
+def test_a_background_of_less_than_one_effective_event_is_refused(background, variance):
+    """Its uncertainty is larger than itself. fill is for bins of less than what is filled in."""
+    values = {"signal": [1.0, 3.0], "A": [50.0, background]}
+    templates = templates_from_arrays(values, {"signal": [0.1, 0.1], "A": [5.0, variance]})
+    with pytest.raises(InputError, match=r"background in 'SR' must be made of at least one effective event"):
+        fit_model(templates, "signal")
+    if background < 1:
+        (channel,) = fit_model(templates, "signal", fill=1.0).channels
+        assert (channel.nominal[1, 1], channel.variances[1, 1]) == (1.0, 1.0)
+    else:
+        with pytest.raises(InputError, match="a larger fill="):
+            fit_model(templates, "signal", fill=1.0)
+
+
+@given(weight=st.floats(1e-6, 1e6), n=st.integers(1, 50))
+def test_events_of_positive_weight_are_at_least_one_effective_event(weight, n):
+    weights = weight * np.arange(1, n + 1)
+    values = {"signal": [1.0], "A": [weights.sum()]}
+    variances = {"signal": [1.0], "A": [(weights**2).sum()]}
+    assert fit_model(templates_from_arrays(values, variances), "signal").channels
+
+
+def test_a_background_without_an_uncertainty_is_as_many_events_as_one_likes():
+    templates = templates_from_arrays({"signal": [1.0], "A": [0.01]}, {"signal": [0.0], "A": [0.0]})
+    assert fit_model(templates, "signal").channels
+
+
+def test_a_nuisance_parameter_of_nothing_that_is_left_is_left_out(make_templates, caplog):
+    yields = YIELDS | {"C": [0.0, 0.0, 0.0]}
+    factors = FACTORS | {"onlyUp": {"C": 1.1}}
+    rates: Any = {"lumi": 1.02, "xs_C": {"C": 1.1}, "xs": {"A": 1.1, "C": 1.2}}
+    templates = make_templates(yields, factors)
+    shifted = replace(templates, varied=(templates.varied or frozenset()) | {("C", "onlyUp")})
+    model = fit_model(shifted, "signal", rate_uncertainties=rates)
+    assert model.nuisances == ("lumi", "xs", "jes", "pu")
+    assert model.idle == ("xs_C", "only")
+    assert {name: set(by) for name, by in model.rates.items()} == {"lumi": {*YIELDS}, "xs": {"A"}}
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"nuisance parameter {name} acts on no process of the fit and is left out" for name in model.idle
+    ]
+
+
+TYPES: dict[str, tuple[dict[str, Any], str]] = {
+    "templates": ({"templates": {"SR": 1}}, "templates must be templates, or a list of them, got {'SR': 1}"),
+    "signals": ({"signals": 3}, "signals must be a name or a list of names, got 3"),
+    "fill": ({"fill": "a"}, "fill must be a number or None, got 'a'"),
+    "rate": ({"rate_uncertainties": {"lumi": "1.016"}}, "rate_uncertainties must be numbers or pairs"),
+    "rates": (
+        {"rate_uncertainties": [1.016]},
+        r"rate_uncertainties must be numbers or pairs .*got \[1.016\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), TYPES.values(), ids=TYPES)
+@pytest.mark.parametrize("function", [fit_model, export.pyhf, export.combine])
+def test_what_is_of_another_type_is_refused(make_templates, tmp_path, function, changes, message):
+    path = {} if function is fit_model else {"path": tmp_path / "out.txt"}
+    with pytest.raises(ConfigError, match=message):
+        function(**{"templates": make_templates(YIELDS), "signals": "signal"} | changes | path)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("channels", "options", "error", "message"), MODELS.values(), ids=MODELS)

@@ -265,7 +265,7 @@ def findings(workspace) -> Any:
 def test_an_impact_ends_where_a_bin_would_have_fewer_than_no_events():
     """The uncertainty of the simulation is larger than its events there."""
     yields = {"signal": [0.3, 5.0], "A": [0.5, 50.0]}
-    templates = templates_from_arrays(yields, {"signal": [0.01, 0.1], "A": [0.9, 1.0]})
+    templates = templates_from_arrays(yields, {"signal": [0.66, 0.1], "A": [0.25, 1.0]})
     likelihood = Likelihood.of(build_workspace(templates, "signal"))
     data = likelihood.asimov(likelihood.parameters())
     impacts = ranking(likelihood, data, best_fit(likelihood, data), "mu_signal")
@@ -404,6 +404,23 @@ WORKSPACES = {
         r"samples of channel 'SR' of .* must have as many bins, got \[4, 5\]",
     ),
     "lumi": (_lumi, "must configure 'lumi' with auxdata and sigmas"),
+    "observations of no channel": (
+        lambda w: w["observations"].append({"name": "CR", "data": [1.0]}),
+        r"observations of .* must be of its channels \['SR'\], got those of 'CR'",
+    ),
+    "infinite observation": (
+        lambda w: w["observations"][0]["data"].__setitem__(1, float("inf")),
+        "observations of channel 'SR' of .* must be finite and not negative, got inf",
+    ),
+    "negative observation": (
+        lambda w: w["observations"][0]["data"].__setitem__(1, -1.0),
+        "observations of channel 'SR' of .* must be finite and not negative, got -1",
+    ),
+    "a modifier that is no number": (
+        lambda w: w["channels"][0]["samples"][0]["modifiers"][-1]["data"].__setitem__(0, float("nan")),
+        "what 'staterror_SR' does in channel 'SR' of .* must be finite, got nan",
+    ),
+    "version": (lambda w: w.update(version="2.0.0"), "its version must be 1.0.0, got '2.0.0'"),
     "no measurement": (lambda w: w["measurements"].clear(), "holds no workspace of pyhf"),
     "no channels": (lambda w: w.pop("channels"), "holds no workspace of pyhf"),
 }
@@ -415,6 +432,51 @@ def test_workspaces_that_pyhf_takes_silently_are_refused(workspace, tmp_path, ch
     path.write_text(json.dumps(broken(workspace, change)))
     with pytest.raises(InputError, match=message):
         load_workspace(path)
+
+
+def _modifiers(content):
+    return content["channels"][0]["samples"][0]["modifiers"]
+
+
+MODELS = {
+    "length of a modifier": lambda w: _modifiers(w)[-1].update(data=[0.1]),
+    "one name, two kinds": lambda w: _modifiers(w).append(
+        {"name": "lumi", "type": "shapefactor", "data": None}
+    ),
+    "unknown parameter of interest": lambda w: w["measurements"][0]["config"].update(poi="strength"),
+    "parameter configured twice": lambda w: w["measurements"][0]["config"]["parameters"].append(
+        w["measurements"][0]["config"]["parameters"][0]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", MODELS.values(), ids=MODELS)
+def test_what_makes_no_model_is_refused_in_a_sentence(workspace, tmp_path, change):
+    path = tmp_path / "workspace.json"
+    path.write_text(json.dumps(broken(workspace, change)))
+    with pytest.raises(InputError, match=r"the workspace makes no model of pyhf: .") as error:
+        Likelihood.of(load_workspace(path))
+    assert "\n" not in str(error.value)
+
+
+FIT: Any = best_fit
+LOAD: Any = load_workspace
+CALLS = {
+    "no workspace": (lambda _: Likelihood.of({}), "workspace must be of the type pyhf.Workspace, got {}"),
+    "no list": (lambda _: expected_results({}, "mu"), "strengths must be a list of names, got 'mu'"),
+    "no likelihood": (lambda _: FIT("x", [1]), "likelihood must be of the type Likelihood, got 'x'"),
+    "strength": (lambda it: discovery(it, "mu"), "strength must be one of mu_signal1, mu_signal2, got 'mu'"),
+    "strength of a limit": (lambda it: upper_limit(it, "lumi"), "strength must be one of .* got 'lumi'"),
+    "level": (lambda it: upper_limit(it, "mu_signal1", 95), "level must be between 0 and 1, .* got 95"),
+    "data": (lambda it: FIT(it, [1.0]), r"data must be finite, those of the .* got the shape \(1,\)"),
+    "path": (lambda _: LOAD(3), "path must be the path of a file, got 3"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), CALLS.values(), ids=CALLS)
+def test_arguments_that_are_none_are_refused_in_a_sentence(likelihood, call, message):
+    with pytest.raises(ConfigError, match=message):
+        call(likelihood)
 
 
 @pytest.mark.parametrize(

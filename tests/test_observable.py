@@ -256,7 +256,10 @@ class TestMerging:
         assert merged.processes == ("ggH", "VV", "W", "data_obs")
         assert merged.values("VV").tolist() == merged.variances("VV").tolist() == [[4.0, 5.0]]
         assert merged.values("VV", "jesUp").tolist() == [[5.0, 5.0]]
-        assert [merged.is_varied("VV", v) for v in merged.variations] == [True, True, False]
+        assert merged.values("VV", "jesDown").tolist() == [[3.0, 5.0]]
+        sides = ("nominal", "jesUp", "jesDown", "puUp", "puDown")
+        assert [merged.is_varied("VV", v) for v in sides] == [True, True, True, False, False]
+        assert merged.derived == {("VV", "jesDown"), ("W", "puDown")}
         assert merged.values("W", "puUp").tolist() == [[6.0, 6.0]]
         assert merged.counts.sum() == self.templates().counts.sum()
         assert merged.data.tolist() == [[9, 9]]

@@ -23,7 +23,8 @@ from cortado.categorizer import Categorizer, GaussianMixtureRule, GridRule
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError, OutputError
 from cortado.exact import Limit
-from cortado.figures import figure_style, write_curve, write_figures
+from cortado.figures import figure_style, stack_figure, write_curve, write_figures, write_stacks
+from cortado.observable import Observable
 from cortado.plotting import category_map, ratio, significance, significance_curve, stack
 from cortado.plotting.maps import category_colours
 from cortado.plotting.stack import round_scale
@@ -482,3 +483,22 @@ def test_a_figure_that_cannot_be_written_leaves_nothing_half_done(tmp_path: Path
     with pytest.raises(OutputError, match=r"stack\.pdf"):
         write_figures(tmp_path, make_templates(False), SIGNALS, mixture(1), RANGES[:1])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stack.pdf", "stack.png"]
+
+
+def test_stacks_of_channels_are_written_side_by_side(tmp_path):
+    """A control region of a single bin is drawn in the bins of its observable, categories as a whole."""
+    mass = Observable.declare("m_jj", [0, 1, 2, 4])
+    rows = {"ggH": [[1.0, 2.0, 1.0]], "ttbar": [[30.0, 50.0, 20.0]], "data_obs": [[29.0, 55.0, 18.0]]}
+    single = templates_from_arrays(rows, observable=mass, channel="top")
+    twice = {"ggH": [[1.0, 2.0, 1.0]] * 2, "ttbar": [[9.0, 8.0, 7.0]] * 2}
+    several = templates_from_arrays(twice, observable=mass)
+    written = write_stacks(tmp_path, [single, several], ["ggH"])
+    assert [path.name for path in written] == [
+        f"stack_{channel}.{kind}" for channel in ("top", "SR") for kind in ("png", "pdf")
+    ]
+    figure = stack_figure(single, ["ggH"])
+    upper, lower = figure.axes
+    assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "Bin of m_jj")
+    assert lower.get_xlim() == (0, 3)
+    (axes,) = stack_figure(several, ["ggH"]).axes
+    assert (axes.get_xlabel(), axes.get_xlim()) == ("Category", (0, 2))

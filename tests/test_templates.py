@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortado.cells import Cells, Source
+from cortado.checks import check_templates
 from cortado.errors import ConfigError, InputError
+from cortado.observable import Observable
 from cortado.templates import DATA, Templates, build_templates, templates_from_arrays
 
 K, N_FOLDS = 3, 4
@@ -143,11 +145,39 @@ def test_yields_can_be_written_down_by_hand():
     assert given_variances.variances("b").tolist() == [0.1, 0.2]
 
 
+def test_a_side_that_is_missing_is_made_once_on_every_road():
+    """From cells, from arrays and from a histogram; merged templates and checks see it."""
+    values, up = {"DY": [4.0, 6.0], "ggH": [1.0, 1.0]}, {"jesUp": {"DY": [5.0, 5.5]}}
+    from_arrays = templates_from_arrays(values, variations=up)
+    cells = fill([("DY", 0, 0, 4.0), ("DY", 1, 0, 6.0), ("ggH", 0, 0, 1.0), ("ggH", 1, 0, 1.0)])
+    from_cells = build_templates(cells + fill([("DY", 0, 0, 5.0), ("DY", 1, 0, 5.5)], "jesUp"), 2)
+    axes = [from_arrays.hist.axes[i] for i in (0, 1)]
+    variation = hist.axis.StrCategory(["nominal", "jesUp"], name="variation", flow=False)
+    filled = hist.Hist(*axes, variation, storage=hist.storage.Weight())
+    view: Any = filled.view()
+    view["value"] = np.stack([[[4.0, 6.0], [1.0, 1.0]], [[5.0, 5.5], [0.0, 0.0]]], axis=2)
+    from_histogram = Templates(filled, from_arrays.counts, from_arrays.uncategorised)
+    for made in (from_arrays, from_cells, from_histogram):
+        assert made.derived == {("DY", "jesDown")}
+        assert made.values("DY", "jesDown").tolist() == [3.0, 6.5]
+        np.testing.assert_array_equal(made.variances("DY", "jesDown"), made.variances("DY"))
+        assert not made.is_varied("ggH", "jesDown")
+        assert made.merged({"all": ["DY", "ggH"]}).values("all", "jesDown").tolist() == [4.0, 7.5]
+        assert made.yields(nuisances=["jes"]).varied[0, 1, made.simulated.index("DY")].tolist() == [3.0, 6.5]
+        assert [f.kind for f in check_templates(made, "ggH")].count("missing side") == 1
+
+
+def test_a_variation_without_events_is_one():
+    made = templates_from_arrays({"DY": [4.0], "ggH": [1.0]}, variations={"jesUp": {"DY": [0.0]}})
+    assert made.values("DY", "jesDown").tolist() == [8.0]
+    assert (made.is_varied("DY", "jesUp"), made.is_varied("ggH", "jesUp")) == (True, False)
+
+
 def some() -> Templates:
     return build_templates(fill(SOME), K, n_folds=N_FOLDS)
 
 
-ERRORS = {
+ERRORS: dict[str, Any] = {
     "unknown process": (
         lambda: build_templates(fill(SOME), K, n_folds=N_FOLDS, processes=["ggH"]),
         InputError,
@@ -182,6 +212,79 @@ ERRORS = {
     "variances": (lambda: some().variances("DY", "jesUp"), InputError, r"variation 'jesUp' .*\['nominal'\]"),
     "histogram": (lambda: some().histogram("jesUp"), InputError, "process 'jesUp'"),
     "signals": (lambda: some().yields(["VH"]), ConfigError, r"signals \['VH'\] are not among the processes"),
+}
+
+
+TEXT: Any = "2"
+MASS = Observable.declare("m", [0, 1, 2])
+
+
+def by_hand(values, variances=None, **options):
+    return lambda: templates_from_arrays(values, variances, **options)
+
+
+def with_up(process, values, name="jesUp"):
+    return by_hand({"a": [1.0, 2.0], "b": [3.0, 4.0]}, variations={name: {process: values}})
+
+
+ERRORS |= {
+    "no mapping": (by_hand([1, 2]), ConfigError, r"values must be arrays by process, got \[1, 2\]"),
+    "no process": (by_hand({}), ConfigError, "at least one process, got none"),
+    "name": (by_hand({"a/b": [1]}), ConfigError, "name of a process must be printable .*got 'a/b'"),
+    "number as name": (by_hand({1: [1]}), ConfigError, "values must be arrays by process"),
+    "channel": (by_hand({"a": [1]}, channel="a:b"), ConfigError, "name of a channel .*got 'a:b'"),
+    "lengths": (by_hand({"a": [1, 2], "b": [1]}), InputError, r"yields of 'b' .* shape \(2,\), .* \(1,\)"),
+    "one number": (by_hand({"a": 3.0}), InputError, r"yields of 'a' must be one number for each bin"),
+    "no bin": (by_hand({"a": []}), InputError, r"yields of 'a' must be one number for each bin"),
+    "ragged": (by_hand({"a": [[1], [1, 2]]}), InputError, "yields of 'a' must be numbers"),
+    "text": (by_hand({"a": ["1", "2"]}), InputError, "yields of 'a' must be numbers"),
+    "two axes": (by_hand({"a": [[1, 2]]}), InputError, r"shape \(1,\), got those of \(1, 2\)"),
+    "bins": (by_hand({"a": [[1, 2, 3]]}, observable=MASS), InputError, r"shape \(1, 2\), .* \(1, 3\)"),
+    "NaN": (by_hand({"a": [1, np.nan]}), InputError, "yields of 'a' must be finite, got nan"),
+    "infinite variance": (by_hand({"a": [1]}, {"a": [np.inf]}), InputError, "variances of 'a' .* got inf"),
+    "negative variance": (by_hand({"a": [1]}, {"a": [-1]}), InputError, "not be negative, got -1"),
+    "missing variance": (
+        by_hand({"a": [1], "b": [1]}, {"a": [1]}),
+        ConfigError,
+        r"\['a', 'b'\], got \['a'\]",
+    ),
+    "variances": (by_hand({"a": [1]}, [1]), ConfigError, "variances must be arrays by process or None"),
+    "no nuisance": (with_up("a", [1, 2], "jes"), InputError, "Up or Down at its end, got 'jes'"),
+    "nominal": (with_up("a", [1, 2], "nominal"), InputError, "got 'nominal'"),
+    "variation of another": (with_up("c", [1, 2]), ConfigError, r"jesUp names \['c'\], .* \['a', 'b'\]"),
+    "variation of data": (
+        by_hand({"a": [1], DATA: [1]}, variations={"jesUp": {DATA: [1]}}),
+        ConfigError,
+        r"names \['data_obs'\]",
+    ),
+    "a number for all bins": (
+        with_up("a", 1.0),
+        InputError,
+        "'a' with jesUp must be one number for each bin",
+    ),
+    "NaN in a variation": (with_up("a", [1, np.nan]), InputError, "'a' with jesUp must be finite"),
+    "variations": (
+        by_hand({"a": [1]}, variations={"jesUp": [1]}),
+        ConfigError,
+        "variations must be by variation, arrays by process or None",
+    ),
+    "no histogram": (
+        lambda: Templates(TEXT, np.zeros((1, 1), np.int64), np.zeros((1, 2))),
+        ConfigError,
+        "hist must be a Hist with the axes process, category, variation and maybe an observable, got '2'",
+    ),
+    "other axes": (
+        lambda: Templates(hist.Hist.new.Reg(2, 0, 1, name="m").Weight(), np.zeros(1, np.int64), np.zeros(1)),
+        ConfigError,
+        r"got \['m'\]",
+    ),
+    "groups": (lambda: some().merged({"x": "DY"}), ConfigError, "groups must be lists of names by"),
+    "one signal as text": (lambda: some().yields("DY"), ConfigError, "signals must be a list of names"),
+    "number of folds": (
+        lambda: build_templates(fill(SOME), K, n_folds=TEXT),
+        ConfigError,
+        "n_folds must be an integer, got '2'",
+    ),
 }
 
 

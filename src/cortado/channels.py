@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cortado.arguments import checked_arguments
 from cortado.categorizer import Categorizer
 from cortado.columnar import Binning, CategorySums
 from cortado.config import LEARNED, Config
 from cortado.errors import InputError
-from cortado.templates import DATA, Templates
+from cortado.templates import DATA, ListOfTemplates, Templates
 
 EQUIDISTANT, ARGMAX = "equidistant", "argmax"
 SCHEMES = (LEARNED, EQUIDISTANT, ARGMAX)
@@ -91,6 +92,7 @@ class Channels:
         return f"{channel}/{scheme_name(LEARNED, n) if kind == LEARNED else 'fixed'}"
 
 
+@checked_arguments
 def untrained_folds(categorizer: Categorizer | None, n_folds: int) -> tuple[int, ...] | None:
     """The folds that a categorizer was not trained on; None, which means all events, if it tells of none."""
     training = categorizer.training if categorizer else None
@@ -99,7 +101,8 @@ def untrained_folds(categorizer: Categorizer | None, n_folds: int) -> tuple[int,
     return tuple(fold for fold in range(n_folds) if fold not in training.folds) or None
 
 
-def for_a_fit(channels: Sequence[Templates]) -> list[Templates]:
+@checked_arguments
+def for_a_fit(channels: ListOfTemplates) -> list[Templates]:
     """The channels with collision data in all of them or in none, as a fit needs them."""
     complete = all(templates.data is not None for templates in channels)
     return [t if complete or t.data is None else t.without_data for t in channels]

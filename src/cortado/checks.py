@@ -8,22 +8,27 @@ use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import NameOrNames, checked_arguments
 from cortado.cells import NOMINAL
 from cortado.errors import ConfigError
-from cortado.templates import Templates
-from cortado.variations import both_names, nuisances_of
+from cortado.export.rates import LogNormal, RateUncertainties, log_normals
+from cortado.templates import ManyTemplates, Templates
+from cortado.variations import both_names, nuisance_of, nuisances_of, other_side
 
 Floats = npt.NDArray[np.float64]
 
 MAX_EFFECT = 0.1
 MIN_EFFECTIVE_EVENTS = 10.0
+MIN_BACKGROUND = 0.1
+ALL_CHANNELS = "all channels"
 _SMALL_SIGNAL = 1e-3  # of all signals of the channel
 _SMALL_SHAPE = 1e-3  # of the yield of a bin
 _SAME = 1e-9
@@ -34,8 +39,9 @@ _MOST_BINS = 8
 class Finding:
     """One thing that was found.
 
-    ``kind`` says what, in a few words that are always the same; ``message`` says it in a sentence. ``bins``
-    are the bins that it is about, each with its category and, with an observable, the number of its bin.
+    ``kind`` says what, in a few words that are always the same; ``message`` says it in a sentence.
+    ``channel`` is its name, or "all channels" for what is said of the rate of a process. ``bins`` are the
+    bins that it is about, each with its category and, with an observable, the number of its bin.
     """
 
     kind: str
@@ -55,21 +61,34 @@ class Limits:
     """From where on something is worth mentioning.
 
     ``max_effect`` is the largest relative effect of a nuisance parameter on the yield of a process,
-    ``min_effective_events`` the smallest (Σw)²/Σw² of the background of a bin. The defaults are those of
+    ``min_effective_events`` the smallest (Σw)²/Σw² of the background of a bin; these defaults are those of
     ``ValidateDatacards``, and of combine's ``autoMCStats``, which describes fewer events process by process.
+    ``min_background`` are the fewest expected background events of a bin that has more signal.
     """
 
     max_effect: float = MAX_EFFECT
     min_effective_events: float = MIN_EFFECTIVE_EVENTS
+    min_background: float = MIN_BACKGROUND
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, Real) or not float(value) >= 0:
+                raise ConfigError(f"{name} must be a number that is not negative, got {value!r}")
 
 
+@checked_arguments
 def check_templates(
-    templates: Templates | Sequence[Templates], signals: Sequence[str] | str, limits: Limits | None = None
+    templates: ManyTemplates,
+    signals: NameOrNames,
+    limits: Limits | None = None,
+    rate_uncertainties: RateUncertainties | None = None,
 ) -> list[Finding]:
     """What a fit to the templates of one or several channels may stumble over, the gravest first.
 
     ``signals`` are the processes that are signals in the fit; every other one but the data is background.
-    Raises ``ConfigError`` for signals that are in none of the channels.
+    ``rate_uncertainties`` are those that go into the fit beside the templates, see
+    :class:`cortado.export.fit_model.FitOptions`. Raises ``ConfigError`` for signals that are in none of the
+    channels, and for rates that are none.
     """
     given = [templates] if isinstance(templates, Templates) else templates
     names = (signals,) if isinstance(signals, str) else tuple(signals)
@@ -77,7 +96,25 @@ def check_templates(
     if unknown := [name for name in names if name not in there]:
         raise ConfigError(f"signals {unknown} are not among the simulated processes {there}")
     chosen = limits or Limits()
-    return [found for check in _CHECKS for one in given for found in check(_Channel(one, names, chosen))]
+    rates = log_normals(rate_uncertainties or {}, there)
+    found = [found for check in _CHECKS for one in given for found in check(_Channel(one, names, chosen))]
+    return [*_sides_of_rates(rates), *found]
+
+
+def _sides_of_rates(rates: Mapping[str, Mapping[str, LogNormal]]) -> Iterator[Finding]:
+    """Pairs of factors that do not move a rate down and up."""
+    for nuisance, by_process in rates.items():
+        for process, factors in by_process.items():
+            down, up = factors
+            moved = f"{nuisance} moves the rate of {process}"
+            by = f"{_percent(up - 1)} up and {_percent(down - 1)} down"
+            if (down - 1) * (up - 1) > 0:
+                kind, message = "one-sided rate", f"{moved} to the same side, by {by}"
+            elif down > 1 > up and not factors.is_one_number:
+                kind, message = "swapped rate", f"{moved} the other way, by {by}: a pair is (down, up)"
+            else:
+                continue
+            yield Finding(kind, ALL_CHANNELS, f"{ALL_CHANNELS}: {message}", process, nuisance)
 
 
 class _Channel:
@@ -108,9 +145,7 @@ class _Channel:
         for nuisance in nuisances_of(self.templates.variations):
             sides = both_names(nuisance)
             for process in self.processes:
-                if all(
-                    v in self.templates.variations and self.templates.is_varied(process, v) for v in sides
-                ):
+                if self.templates.is_varied(process, sides[0]):
                     up, down = (self.values(process, v) for v in sides)
                     yield process, nuisance, self.values(process), up, down
 
@@ -174,6 +209,19 @@ def _few_effective_events(channel: _Channel) -> Iterator[Finding]:
         )
 
 
+def _little_background(channel: _Channel) -> Iterator[Finding]:
+    background, signal = channel.total(channel.backgrounds), channel.total(channel.signals)
+    little = (background > 0) & (background < channel.limits.min_background) & (signal > background)
+    if little.any():
+        yield channel.finding(
+            "little background",
+            f"there are fewer than {channel.limits.min_background:g} expected background events "
+            f"({background[little].min():.2g} at worst) and more signal, so that the significance is that of "
+            "a small number",
+            where=little,
+        )
+
+
 def _empty_variation(channel: _Channel) -> Iterator[Finding]:
     for process, nuisance, nominal, *sides in channel.effects():
         for variation, values in zip(both_names(nuisance), sides, strict=True):
@@ -196,14 +244,12 @@ def _empty_variation(channel: _Channel) -> Iterator[Finding]:
 
 def _missing_side(channel: _Channel) -> Iterator[Finding]:
     for process, variation in sorted(channel.templates.derived):
-        (nuisance,) = nuisances_of([variation])
-        (other,) = (v for v in both_names(nuisance) if v != variation)
         yield channel.finding(
             "missing side",
-            f"{process} was not filled with {variation}: it is the mirror image of {other}, "
+            f"{process} was not filled with {variation}: it is the mirror image of {other_side(variation)}, "
             "2 · nominal − other",
             process,
-            nuisance,
+            nuisance_of(variation),
         )
 
 
@@ -311,6 +357,7 @@ _CHECKS: tuple[Callable[[_Channel], Iterator[Finding]], ...] = (
     _empty_process,
     _negative_bins,
     _few_effective_events,
+    _little_background,
     _empty_variation,
     _missing_side,
     _identical_sides,

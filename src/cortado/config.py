@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cortado.cells import DEFAULT_CHANNEL
 from cortado.coordinates import MANY_COORDINATES, Coordinates, Features
 from cortado.errors import ConfigError, InputError, sentences
-from cortado.export.fit_input import Flow, Layout
+from cortado.export.combine_datacard import check_names
+from cortado.export.fit_input import Layout
 from cortado.export.fit_model import FitOptions
 from cortado.export.rates import log_normals
 from cortado.objectives import (
@@ -191,7 +192,6 @@ class FitModelConfig(_Section):
     rate_uncertainties: dict[Name, Rate | dict[Name, Rate]] = Field(default_factory=dict)
     groups: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(default_factory=dict)
     fill: Positive | None = None
-    flow: Flow = "refuse"
 
     @property
     def options(self) -> FitOptions:
@@ -200,7 +200,6 @@ class FitModelConfig(_Section):
             "layout": self.layout,
             "rate_uncertainties": self.rate_uncertainties,
             "fill": self.fill,
-            "flow": self.flow,
         }
 
 
@@ -279,6 +278,7 @@ class Config(_Section):
             )
         try:
             log_normals(self.fit_model.rate_uncertainties, self.fitted_processes)
+            self._check_names()
             _ = self.objective
         except ConfigError as error:
             raise ValueError(str(error)) from error
@@ -320,6 +320,13 @@ class Config(_Section):
         if taken := [n for n, old in self.merge.items() if n in {*self.processes, DATA} - set(old)]:
             raise ValueError(f"merge gives the names {taken}, which other processes have")
         return self
+
+    def _check_names(self) -> None:
+        # Which nuisance parameters have variations is known when there are templates.
+        groups = self.fit_model.groups
+        members = [name for group in groups.values() for name in group]
+        named = [*self.fit_model.rate_uncertainties, *members]
+        check_names([*self.channels], self.fitted_processes, named, groups)
 
     @property
     def training_channel(self) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_VALUE = 200
+_SEPARATORS = set("/:;")  # in ROOT files: of folders, of an object within a file, and of its cycle number
 
 
 class CortadoError(Exception):
@@ -60,16 +61,26 @@ def checked_integer(name: str, value: object, least: int) -> int:
     return int(value)
 
 
+def checked_name(what: str, value: object) -> str:
+    """A name that all files can hold, as text; else ``ConfigError``, in which it is called ``what``."""
+    if not isinstance(value, str) or not value or not value.isprintable() or set(value) & _SEPARATORS:
+        raise ConfigError(f"{what} must be printable and without any of '/:;', got {value!r}")
+    return value
+
+
 def sentences(error: ValidationError) -> list[str]:
     """What pydantic found, one sentence a mistake: the field, the rule and the value."""
     return [_sentence(mistake) for mistake in error.errors(include_url=False)]
 
 
-def _shown(value: Any) -> str:
-    if not isinstance(value, str | int | float | list | tuple | type(None)):
-        return ""
-    text = repr(value)
-    return f" (got {text})" if len(text) <= _LONGEST_VALUE else f" (got {text[:_LONGEST_VALUE]} …)"
+def shown(value: object) -> str:
+    """A value as an error shows it: in one line, without the end of a long one."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"
+
+
+def _got(value: Any) -> str:
+    return f" (got {shown(value)})" if isinstance(value, str | int | float | list | tuple | None) else ""
 
 
 def _sentence(mistake: Any) -> str:
@@ -81,5 +92,5 @@ def _sentence(mistake: Any) -> str:
         return f"{place}: unknown key"
     if mistake["type"] == "missing":
         return f"{place}: is required"
-    shown = "" if mistake["type"] == "json_invalid" else _shown(mistake["input"])
-    return f"{place}: {message}{shown}" if place else f"{message}{shown}"
+    got = "" if mistake["type"] == "json_invalid" else _got(mistake["input"])
+    return f"{place}: {message}{got}" if place else f"{message}{got}"

@@ -65,6 +65,18 @@ def write_figures(
         ]
 
 
+def write_stacks(folder: str | Path, channels: Sequence[Templates], signals: Sequence[str]) -> list[Path]:
+    """Write the stacked plot of every channel into ``folder``, ``stack_<channel>`` as PNG and PDF.
+
+    Returns the paths. Raises ``OutputError`` as :func:`write_figures` does.
+    """
+    with figure_style():
+        figures = {f"stack_{templates.channel}": stack_figure(templates, signals) for templates in channels}
+        return [
+            path for name, figure in figures.items() for path in write_figure(figure, Path(folder) / name)
+        ]
+
+
 def write_curve(folder: str | Path, rows: Sequence[SchemeRow], limit: Limit | None = None) -> list[Path]:
     """Write the significance against the number of categories into ``folder``, as PNG and PDF.
 
@@ -77,15 +89,22 @@ def write_curve(folder: str | Path, rows: Sequence[SchemeRow], limit: Limit | No
 
 
 def stack_figure(templates: Templates, signals: Sequence[str]) -> Figure:
-    """The stacked plot of the categories, with data over background below where there are data."""
+    """The stacked plot of the categories, with data over background below where there are data.
+
+    Categories are shown as a whole. A single one with an observable is shown in the bins of that.
+    """
+    binned = templates.observable if templates.n_categories == 1 else None
+    shown = templates.without_observable if binned is None else templates.unrolled
     if templates.data is None:
         figure = _figure(10, 7.5)
-        stack(templates, signals, ax=figure.add_subplot())
-        return figure
-    figure = _figure(10, 9)
-    upper, lower = figure.subplots(2, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08})
-    stack(templates, signals, ax=upper, ratio_ax=lower)
-    figure.align_ylabels([upper, lower])
+        stack(shown, signals, ax=figure.add_subplot())
+    else:
+        figure = _figure(10, 9)
+        upper, lower = figure.subplots(2, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08})
+        stack(shown, signals, ax=upper, ratio_ax=lower)
+        figure.align_ylabels([upper, lower])
+    if binned is not None:
+        figure.axes[-1].set_xlabel(f"Bin of {binned.name}")
     return figure
 
 

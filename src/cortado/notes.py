@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cortado.channels import ALL, HELD_OUT
+from cortado.channels import ALL, HELD_OUT, Channels, untrained_folds
 from cortado.checks import Finding
 from cortado.config import LEARNED, Config
 from cortado.report import SchemeRow, limit_in_words, reach_in_words
@@ -83,6 +83,23 @@ def of_the_events(rows: Mapping[int, Sequence[SchemeRow]]) -> Iterator[str]:
             "The fit inputs hold the events that the categories were not trained on, scaled to the full "
             f"luminosity. All events would give a significance that differs by {', '.join(listed)}; their "
             "templates are in templates_all_events.root."
+        )
+
+
+def of_given_categorizers(channels: Channels) -> Iterator[str]:
+    """Where the fit gets events of a channel that its categorizer, from a file, may have been trained on."""
+    n_folds = channels.config.fit.folds
+    for channel, categorizer in channels.given.items():
+        training = categorizer.training
+        if training is None or untrained_folds(categorizer, n_folds):
+            continue
+        if len(training.folds) == training.n_folds:
+            reason = "was trained on every fold"
+        else:
+            reason = f"was trained on some of {training.n_folds} folds, and this job has {n_folds}"
+        yield (
+            f"The fit inputs hold all events of {channel}, whose categorizer {reason}: if it was trained on "
+            "these events, what it promises there is too good."
         )
 
 

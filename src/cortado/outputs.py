@@ -17,11 +17,13 @@ from cortado.channels import ALL, HELD_OUT, SCHEMES, Channels, for_a_fit, scheme
 from cortado.checks import Finding, check_templates
 from cortado.columnar import CategorySums
 from cortado.config import LEARNED, Config
+from cortado.export.combine_datacard import check_names
 from cortado.files import write_text
 from cortado.objectives import Yields, overtraining
 from cortado.report import SchemeRow, evaluate
 from cortado.sample import Sample
 from cortado.templates import Templates
+from cortado.variations import nuisances_of
 
 if TYPE_CHECKING:
     from cortado.exact import Limit, Split
@@ -63,7 +65,9 @@ class JobResult:
 
 def planned_files(config: Config) -> list[str]:
     """The files that a job writes into its folder; with several K, those of each in a folder of its own."""
-    each = [*_FILES, *([_ALL_EVENTS] if config.fit.held_out_folds else [])]
+    others = [name for name in config.channels if name != config.training_channel]
+    stacks = [f"stack_{name}.{kind}" for name in others for kind in ("png", "pdf")]
+    each = [*_FILES, *stacks, *([_ALL_EVENTS] if config.fit.held_out_folds else [])]
     files = [str(_place(config, Path(), n) / name) for n in config.categories for name in each]
     return [*files, _SUMMARY, *(_CURVE if len(config.categories) > 1 else ())]
 
@@ -74,15 +78,22 @@ def write_outputs(
     """Write categorizers, templates, figures, summary and fit inputs: the files of :func:`planned_files`.
 
     ``learned`` maps the K asked for to its categorizer; ``sums`` are normalised and hold the binnings of
-    ``channels``. Templates that make no fit are refused last, when all else is written.
+    ``channels``. Names that make no fit are refused before anything is written, templates that make none
+    last, when all else is.
     """
     from cortado.exact import NoLimit, best_split, limit_or_reason  # scipy only where it is needed
-    from cortado.figures import write_curve, write_figures  # matplotlib only where pictures are drawn
+    from cortado.figures import (  # matplotlib only where pictures are drawn
+        write_curve,
+        write_figures,
+        write_stacks,
+    )
 
     config = channels.config
     ranges = sample.points().ranges(_MAP_TAIL)
     fits = {n: channels.templates(sums, n, c) for n, c in learned.items()}
     everything = {n: channels.templates(sums, n, c, all_events=True) for n, c in learned.items()}
+    for of_fit in fits.values():
+        _check_names(config, of_fit)
     rows = {n: _scheme_rows(config, sums, n) for n in learned}
     for n, categorizer in learned.items():
         place = _place(config, folder, n)
@@ -90,12 +101,16 @@ def write_outputs(
         export.root(fits[n], place / "templates.root")
         if config.fit.held_out_folds:
             export.root(everything[n], place / _ALL_EVENTS)
-        shown = _of_training(config, fits[n]).without_observable
-        write_figures(place, shown, config.signals, categorizer, ranges)
+        write_figures(place, _of_training(config, fits[n]), config.signals, categorizer, ranges)
+        others = [templates for templates in fits[n] if templates.channel != config.training_channel]
+        write_stacks(place, others, config.signals)
     some = _of_training(config, next(iter(everything.values())))
     uncategorised = dict(zip(some.processes, some.uncategorised[:, 0].tolist(), strict=True))
     compared = _compared(config, learned, sample, sums)
-    findings = {n: check_templates(of_fit, config.signals) for n, of_fit in fits.items()}
+    rates = config.fit_model.rate_uncertainties
+    findings = {
+        n: check_templates(of_fit, config.signals, rate_uncertainties=rates) for n, of_fit in fits.items()
+    }
     found = limit_or_reason(sample, config.objective)
     limit = None if isinstance(found, NoLimit) else found
     one_more = {n: best_split(sample, config.objective, c.rule) for n, c in learned.items() if limit}
@@ -116,6 +131,7 @@ def write_outputs(
     told = (
         *notes.of_the_limit({n: _on_folds(r)[-1] for n, r in rows.items()}, found, one_more),
         *notes.of_the_events(rows),
+        *notes.of_given_categorizers(channels),
         *notes.of_the_data(next(iter(fits.values()))),
         *_overtraining_notes(config, sums),
         *notes.of_the_cells(config, sample, compared),
@@ -123,6 +139,13 @@ def write_outputs(
     )
     n_learned = {n: c.n_categories for n, c in learned.items()}
     return JobResult(folder, rows, uncategorised, n_learned, told, limit, one_more, findings)
+
+
+def _check_names(config: Config, channels: Sequence[Templates]) -> None:
+    """Raise ``ConfigError`` for names of variations that a fit cannot have, and groups of unknown ones."""
+    varied = nuisances_of(variation for templates in channels for variation in templates.variations)
+    nuisances = tuple(dict.fromkeys([*config.fit_model.rate_uncertainties, *varied]))
+    check_names([*config.channels], config.fitted_processes, nuisances, config.fit_model.groups)
 
 
 def _write_fit_inputs(config: Config, place: Path, channels: Sequence[Templates]) -> None:

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import hist
 import numpy as np
 import numpy.typing as npt
 from hist import Hist
+from pydantic import InstanceOf
 
+from cortado.arguments import Groups, InWords, Names, checked_arguments
 from cortado.cells import NOMINAL, SUMW, SUMW2, Cells, only_channel
-from cortado.errors import ConfigError, InputError
+from cortado.errors import ConfigError, InputError, checked_name, shown
 from cortado.folds import chosen_folds
 from cortado.objectives.yields import Yields
-from cortado.observable import Observable
-from cortado.variations import both_sides, completed, mirrored, sides_of
+from cortado.observable import RESERVED, Observable
+from cortado.variations import both_names, mirror_image, nuisance_of, nuisances_of, other_side, sides_of
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 DATA = "data_obs"
+_Arrays = Annotated[Mapping[str, Any], InWords("arrays by process")]
+_ArraysByVariation = Annotated[Mapping[str, Mapping[str, Any]], InWords("by variation, arrays by process")]
 _UNCATEGORISED = -1
+_MOST_EVENTS = 2**53
 
 
 @dataclass(frozen=True, eq=False)
 class Templates:
     """The yields of one channel.
+
+    A process that has one side of a nuisance parameter has the other one, too: what was not given is made
+    when the templates are, the mirror image 2 · nominal − other with the nominal Σw².
 
     Attributes
     ----------
@@ -46,15 +54,15 @@ class Templates:
         Name of the channel.
     derived
         The (process, variation) that were not filled, at least for one of the datasets: mirror images of the
-        other side, 2 · nominal − other.
+        other side.
     outside
         (P,) nominal Σw beyond the edges of the observable: in the outer bins if that is ``folded``, else
         left out.
     folded
         Whether what lies beyond the edges of the observable is in the outer bins.
     varied
-        The (process, variation) that there are, maybe without events; other processes are not affected. None
-        if they are those with entries.
+        The (process, variation) that there are, maybe without events; other processes are not affected. Those
+        with entries where None is given.
     """
 
     hist: Hist[Any]
@@ -66,6 +74,23 @@ class Templates:
     outside: Floats = field(default_factory=lambda: np.zeros(0))
     folded: bool = True
     varied: frozenset[tuple[str, str]] | None = None
+
+    def __post_init__(self) -> None:
+        given: Any = self.hist
+        names = [axis.name for axis in given.axes] if isinstance(given, Hist) else []
+        if names[:3] != list(RESERVED) or len(names) > 4:
+            raise ConfigError(
+                f"hist must be a Hist with the axes {', '.join(RESERVED)} and maybe an observable, got "
+                f"{names or shown(given)}"
+            )
+        nuisances_of(self.variations)  # refuses names that are none
+        given = _with_entries(self.hist) if self.varied is None else self.varied
+        made = frozenset((p, other_side(v)) for p, v in given) - given
+        values: dict[str, Any] = {"varied": given | made, "derived": self.derived | made}
+        if made:
+            values["hist"] = _with_mirror_images(self.hist, made)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -102,9 +127,11 @@ class Templates:
 
     def is_varied(self, process: str, variation: str) -> bool:
         """Whether a process has a variation, maybe without events; one that has not is not affected by it."""
-        if variation == NOMINAL or self.varied is not None:
-            return variation == NOMINAL or (process, variation) in (self.varied or ())
-        return bool(self.values(process, variation).any() or self.variances(process, variation).any())
+        return variation == NOMINAL or (process, variation) in (self.varied or ())
+
+    def affected_values(self, process: str, variation: str) -> Floats:
+        """(K,) or (K, M) Σw of one process in a variation, the nominal one if it is not affected."""
+        return self.values(process, variation if self.is_varied(process, variation) else NOMINAL)
 
     @property
     def nominal(self) -> Templates:
@@ -156,7 +183,8 @@ class Templates:
             self, hist=kept, counts=self.counts.reshape(len(self.processes), n), outside=np.zeros(0)
         )
 
-    def merged(self, groups: Mapping[str, Sequence[str]]) -> Templates:
+    @checked_arguments
+    def merged(self, groups: Groups) -> Templates:
         """These templates with some processes added up: ``groups`` gives, by new name, those that are one.
 
         A process that is not affected by a variation adds its nominal yields to it. A new process stands
@@ -177,7 +205,7 @@ class Templates:
             counts=np.stack([self.counts[r].sum(axis=0) for r in rows]),
             uncategorised=np.stack([self.uncategorised[r].sum(axis=0) for r in rows]),
             derived=frozenset((new_name[p], v) for p, v in self.derived),
-            varied=None if self.varied is None else frozenset((new_name[p], v) for p, v in self.varied),
+            varied=frozenset((new_name[p], v) for p, v in self.varied or ()),
             outside=np.array([self.outside[r].sum() for r in rows]) if len(self.outside) else self.outside,
         )
 
@@ -199,7 +227,8 @@ class Templates:
         single[...] = np.stack([self.values(process, variation), self.variances(process, variation)], axis=-1)
         return single
 
-    def yields(self, signals: Sequence[str] = (), nuisances: Sequence[str] = ()) -> Yields:
+    @checked_arguments
+    def yields(self, signals: Names = (), nuisances: Names = ()) -> Yields:
         """Nominal yields of the simulated processes, for objectives, and the variations of ``nuisances``.
 
         With an observable every bin of it counts as a category (:attr:`unrolled`). Raises ``InputError`` if
@@ -221,14 +250,8 @@ class Templates:
 
     def _varied(self, nuisance: str) -> Floats:
         """(2, P, K) yields of the simulated processes with a nuisance parameter up, and down."""
-        names = self.simulated
-        nominal = np.stack([self.values(name) for name in names])
-        sides, present = np.zeros((2, *nominal.shape)), np.zeros((2, len(names)), bool)
-        for side, variation in enumerate(sides_of(nuisance, self.variations)):
-            if variation in self.variations:
-                sides[side] = [self.values(name, variation) for name in names]
-                present[side] = [self.is_varied(name, variation) for name in names]
-        return both_sides(nominal, sides, present)
+        sides = sides_of(nuisance, self.variations)
+        return np.array([[self.affected_values(name, side) for name in self.simulated] for side in sides])
 
     def _select(self, process: str, variation: str) -> Hist[Any]:
         # An unknown label would silently read the overflow bin.
@@ -243,6 +266,13 @@ class Templates:
         return selected
 
 
+ListOfTemplates = Annotated[Sequence[InstanceOf[Templates]], InWords("a list of templates")]
+ManyTemplates = Annotated[
+    InstanceOf[Templates] | Sequence[InstanceOf[Templates]], InWords("templates, or a list of them")
+]
+
+
+@checked_arguments
 def build_templates(
     cells: Cells,
     n_categories: int,
@@ -252,7 +282,7 @@ def build_templates(
     folds: Collection[int] | None = None,
     events: str | None = None,
     channel: str | None = None,
-    processes: Sequence[str] | None = None,
+    processes: Names | None = None,
     derived: Collection[tuple[str, str]] = (),
 ) -> Templates:
     """Templates from normalised sums per category.
@@ -275,11 +305,10 @@ def build_templates(
     _refuse_stray_categories(here, n_categories)
     _refuse_weighted_data(here)
     names = _names(here, processes)
-    reflected = {(s.dataset, s.variation) for s in mirrored(here)}
-    whole = completed(here, {name: name for name in names})
-    varied = frozenset((s.dataset, s.variation) for s in whole.sources if s.variation != NOMINAL)
-    kept = _of_folds(whole, chosen)
-    variations = (NOMINAL, *sorted({variation for _, variation in varied}))
+    varied = frozenset((s.dataset, s.variation) for s in here.sources if s.variation != NOMINAL)
+    nuisances = sorted({nuisance_of(variation) for _, variation in varied})
+    variations = (NOMINAL, *sorted(side for nuisance in nuisances for side in both_names(nuisance)))
+    kept = _of_folds(here, chosen)
     p = np.array([names.index(s.dataset) for s in kept.sources], np.int64)[kept.source]
     v = np.array([variations.index(s.variation) for s in kept.sources], np.int64)[kept.source]
     sums = _scaled(kept, n_folds / len(chosen))
@@ -297,7 +326,7 @@ def build_templates(
         _sums((*by_process, 2), (p[without], v[without]), sums[without])[:, 0],
         label,
         channel,
-        frozenset(d for d in {*derived, *reflected} if d[0] in names),
+        frozenset(d for d in derived if d[0] in names),
         _sums(by_process, (p[beyond], v[beyond]), sums[beyond, 0])[:, 0] if observable else np.zeros(0),
         observable is None or observable.flow == "fold",
         varied,
@@ -372,6 +401,37 @@ def _view(filled: Hist[Any]) -> Any:
     return filled.view()
 
 
+def _with_entries(filled: Hist[Any]) -> frozenset[tuple[str, str]]:
+    """The (process, variation) with any entry."""
+    view, processes, variations = _view(filled), tuple(filled.axes[0]), tuple(filled.axes[2])
+    rows = np.moveaxis((view["value"] != 0) | (view["variance"] != 0), 2, 1)
+    has_entries = rows.reshape(len(processes), len(variations), -1).any(axis=2)
+    return frozenset(
+        (processes[p], variations[v]) for p, v in np.argwhere(has_entries) if variations[v] != NOMINAL
+    )
+
+
+def _with_mirror_images(filled: Hist[Any], made: Collection[tuple[str, str]]) -> Hist[Any]:
+    """The histogram with some (process, variation) made of the other side."""
+    axis = filled.axes[2]
+    given, flow = tuple(axis), bool(axis.traits.overflow)
+    names = (*given, *sorted({variation for _, variation in made} - {*given}))
+    axes: list[Any] = list(filled.axes)
+    axes[2] = hist.axis.StrCategory(names, name=axis.name, flow=flow)
+    result: Hist[Any] = hist.Hist(*axes, storage=hist.storage.Weight())
+    old: Any = filled.view(flow=True)
+    new: Any = result.view(flow=True)
+    new[:, :, : len(given)] = old[:, :, : len(given)]
+    new[:, :, len(names) :] = old[:, :, len(given) :]
+    nominal = names.index(NOMINAL)
+    for process, variation in made:
+        p, v = filled.axes[0].index(process), names.index(variation)
+        other = names.index(other_side(variation))
+        new["value"][p, :, v] = mirror_image(new["value"][p, :, nominal], new["value"][p, :, other])
+        new["variance"][p, :, v] = new["variance"][p, :, nominal]
+    return result
+
+
 def _axis(observable: Observable) -> Any:
     return hist.axis.Variable(observable.bin_edges, name=observable.name, flow=False)
 
@@ -398,29 +458,95 @@ def _refuse_weighted_data(cells: Cells) -> None:
         )
 
 
+@checked_arguments
 def templates_from_arrays(
-    values: Mapping[str, npt.ArrayLike],
-    variances: Mapping[str, npt.ArrayLike] | None = None,
+    values: _Arrays,
+    variances: _Arrays | None = None,
     *,
-    variations: Mapping[str, Mapping[str, npt.ArrayLike]] | None = None,
+    variations: _ArraysByVariation | None = None,
     observable: Observable | None = None,
     channel: str = "SR",
 ) -> Templates:
     """Templates from yields per process written down by hand; Poisson variances unless given.
 
     Yields are (K,), or (K, M) with an ``observable``; ``variations`` has those of the processes that a
-    variation affects, with the variances of the nominal ones.
+    variation affects, with the variances of the nominal ones. A side of a nuisance parameter that is missing
+    is made, see :class:`Templates`.
+
+    Raises
+    ------
+    ConfigError
+        There is no process; a name is empty, not printable, or has one of '/:;' in it; variances are not
+        those of all processes; a variation is one of a process that is not there, or of collision data.
+    InputError
+        Yields or variances are not finite numbers, one a bin; variances are negative; a variation is not
+        named after a nuisance parameter.
     """
     names, varied = tuple(values), dict(variations or {})
-    table = np.stack([np.asarray(values[name], np.float64) for name in names])
-    squares = table if variances is None else np.stack([np.asarray(variances[n], np.float64) for n in names])
+    _check_names(names, varied, channel)
+    given = values if variances is None else variances
+    if set(given) != set(names):
+        raise ConfigError(f"variances must be those of the processes {list(names)}, got {list(given)}")
+    n_bins = () if observable is None else (observable.n_bins,)
+    shape = (_length(values[names[0]]), *n_bins)
+    table = np.stack([_numbers(f"the yields of {name!r}", values[name], shape) for name in names])
+    squares = np.stack([_numbers(f"the variances of {name!r}", given[name], shape) for name in names])
+    if variances is None:
+        squares = np.abs(squares)
+    elif (squares < 0).any():
+        raise InputError(f"variances must not be negative, got {squares.min():g}")
     filled = _empty(names, table.shape[1], [NOMINAL, *varied], observable and _axis(observable))
     view: Any = filled.view()
     view["value"][:, :, 0], view["variance"][:, :, 0] = table, squares
-    for v, of_processes in enumerate(varied.values(), 1):
+    for v, (variation, of_processes) in enumerate(varied.items(), 1):
         for name, shifted in of_processes.items():
             p = names.index(name)
-            view["value"][p, :, v], view["variance"][p, :, v] = shifted, squares[p]
-    outside = np.zeros(len(names) if observable else 0)
-    counts = np.rint(table).astype(np.int64)
-    return Templates(filled, counts, np.zeros((len(names), 2)), "all", channel, outside=outside)
+            view["value"][p, :, v] = _numbers(f"the yields of {name!r} with {variation}", shifted, shape)
+            view["variance"][p, :, v] = squares[p]
+    return Templates(
+        filled,
+        np.clip(np.rint(table), 0, _MOST_EVENTS).astype(np.int64),
+        np.zeros((len(names), 2)),
+        "all",
+        channel,
+        outside=np.zeros(len(names) if observable else 0),
+        varied=frozenset((name, variation) for variation, of in varied.items() for name in of),
+    )
+
+
+def _check_names(processes: Sequence[str], varied: Mapping[str, Collection[str]], channel: str) -> None:
+    """Refuse names that no file can hold, and variations of what is not there."""
+    checked_name("the name of a channel", channel)
+    if not processes:
+        raise ConfigError("templates need at least one process, got none")
+    for name in processes:
+        checked_name("the name of a process", name)
+    simulated = [name for name in processes if name != DATA]
+    for variation, affected in varied.items():
+        nuisance_of(checked_name("the name of a variation", variation))
+        if unknown := [name for name in affected if name not in simulated]:
+            raise ConfigError(
+                f"variations.{variation} names {unknown}, which are not among the simulated processes "
+                f"{simulated}"
+            )
+
+
+def _length(given: Any) -> int:
+    return len(given) if hasattr(given, "__len__") else 1
+
+
+def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> Floats:
+    """Finite numbers of this shape, else ``InputError``."""
+    try:
+        numbers = np.asarray(given)
+    except ValueError as error:  # rows of different lengths
+        raise InputError(f"{what} must be numbers, got {shown(given)}") from error
+    if numbers.dtype.kind not in "iuf":
+        raise InputError(f"{what} must be numbers, got {shown(given)}")
+    if numbers.shape != shape or not numbers.size:
+        raise InputError(
+            f"{what} must be one number for each bin, of the shape {shape}, got those of {numbers.shape}"
+        )
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{what} must be finite, got {numbers[~np.isfinite(numbers)][0]:g}")
+    return numbers.astype(np.float64)

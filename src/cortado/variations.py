@@ -71,6 +71,17 @@ def both_names(nuisance: str) -> tuple[str, str]:
     return up, down
 
 
+def other_side(variation: str) -> str:
+    """The name of the variation to the other side of the same nuisance parameter."""
+    (other,) = (name for name in both_names(nuisance_of(variation)) if name != variation)
+    return other
+
+
+def mirror_image(nominal: Floats, other: Floats) -> Floats:
+    """Σw of a side that is missing, from the nominal Σw and that of the other side: 2 · nominal − other."""
+    return 2 * nominal - other
+
+
 def both_sides(nominal: Floats, sides: Floats, present: Bools) -> Floats:
     """(2, P, n) Σw of the up and the down variation of P processes, from those that there are.
 
@@ -79,8 +90,7 @@ def both_sides(nominal: Floats, sides: Floats, present: Bools) -> Floats:
     ``Weights`` mirrors the factor of each event to 1/factor, which is the same to first order, and hands
     over both variations. Sums know no factors, and the ratio of two that fluctuate would be biased.)
     """
-    mirrored = 2 * nominal - sides[::-1]
-    alone = np.where(present[::-1, :, None], mirrored, nominal)
+    alone = np.where(present[::-1, :, None], mirror_image(nominal, sides[::-1]), nominal)
     return np.where(present[:, :, None], sides, alone)
 
 
@@ -134,7 +144,7 @@ def _missing_sides(
 
 def _made(own: Cells, nominal: Cells, variation: str) -> Cells:
     """A variation of a dataset that has the other side of it, or none."""
-    (other,) = (v for v in both_names(nuisance_of(variation)) if v != variation)
+    other = other_side(variation)
     opposite = own.select(lambda s: s.variation == other)
     if not opposite.sources:
         return _named(nominal, variation)

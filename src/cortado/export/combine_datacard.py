@@ -16,13 +16,14 @@ import hist
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import FilePath, Groups, NameOrNames, checked_arguments
 from cortado.cells import NOMINAL
 from cortado.errors import ConfigError
 from cortado.export.fit_input import FitChannel
 from cortado.export.fit_model import FitModel, FitOptions, fit_model
 from cortado.export.root_file import Named, write_histograms
 from cortado.files import write_text
-from cortado.templates import DATA, Templates
+from cortado.templates import DATA, ManyTemplates
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,12 +41,13 @@ _RULE = "-" * 80
 _NONE = "-"
 
 
+@checked_arguments
 def write_datacard(
-    templates: Templates | Sequence[Templates],
+    templates: ManyTemplates,
     *,
-    signals: Sequence[str] | str,
-    path: str | Path = "datacard.txt",
-    groups: Mapping[str, Sequence[str]] | None = None,
+    signals: NameOrNames,
+    path: FilePath = "datacard.txt",
+    groups: Groups | None = None,
     **options: Unpack[FitOptions],
 ) -> Path:
     """Write a combine datacard and, beside it, the ROOT file of its shapes, ``<stem of path>.root``.
@@ -55,11 +57,11 @@ def write_datacard(
     and one with templates of some processes and numbers for others ``shape?``. The statistical uncertainty of
     the simulation is left to combine's ``autoMCStats`` with threshold 10. Observed are the collision data or,
     where there are none, the Asimov data: the sum of all simulation, not rounded. A process with no yield in
-    a channel is left out there, which is logged. So are negative yields, as a warning: combine takes them
-    for 0.
+    a channel is left out there, which is logged. So are negative yields, nominal or varied, as a warning:
+    combine takes them for 0.
 
-    ``groups`` are nuisance parameters by the name of their group; ``options`` are those of
-    :class:`cortado.export.fit_model.FitOptions`.
+    ``groups`` are nuisance parameters by the name of their group, of which those that act on no process are
+    left out; ``options`` are those of :class:`cortado.export.fit_model.FitOptions`.
 
     Returns
     -------
@@ -81,40 +83,59 @@ def write_datacard(
             f"the datacard must have a name without spaces that does not end in .root, got {card.name!r}"
         )
     model = fit_model(templates, signals, **options)
-    _check_names(model, groups or {})
+    check_names(
+        [channel.name for channel in model.channels],
+        model.processes,
+        [*model.nuisances, *model.idle],
+        groups or {},
+    )
     for channel in model.channels:
         _warn_of_negative_yields(channel)
     write_histograms(shapes, [named for channel in model.channels for named in _histograms(channel)])
-    write_text(card, _card(model, groups or {}, shapes.name))
+    write_text(card, _card(model, _without(model.idle, groups or {}), shapes.name))
     return card
 
 
-def _check_names(model: FitModel, groups: Mapping[str, Sequence[str]]) -> None:
-    channels = [channel.name for channel in model.channels]
-    for name in (*channels, *model.processes, *model.nuisances, *groups):
+def check_names(
+    channels: Sequence[str], processes: Sequence[str], nuisances: Sequence[str], groups: Groups
+) -> None:
+    """Raise ``ConfigError`` for a name that combine does not read, and a group of what is no nuisance."""
+    for name in (*channels, *processes, *nuisances, *groups):
         if not _NAME.fullmatch(name):
             raise ConfigError(f"a name in a datacard must match {_NAME.pattern}, got {name!r}")
-    if clash := sorted({*_TAKEN} & {*model.nuisances} or {_STATISTICS_GROUP} & {*groups}):
+    if clash := sorted({*_TAKEN} & {*nuisances} or {_STATISTICS_GROUP} & {*groups}):
         raise ConfigError(
             f"combine has a meaning of its own for {clash[0]!r}, which must not be used as a name"
         )
     for group, members in groups.items():
-        if not members or (unknown := [name for name in members if name not in model.nuisances]):
+        if not members or (unknown := [name for name in members if name not in nuisances]):
             raise ConfigError(
-                f"the group {group!r} must be made of the nuisance parameters {list(model.nuisances)}, "
+                f"the group {group!r} must be made of the nuisance parameters {list(nuisances)}, "
                 f"got {unknown if members else list(members)}"
             )
 
 
+def _without(idle: Sequence[str], groups: Groups) -> dict[str, list[str]]:
+    """The groups without some nuisance parameters."""
+    kept = {group: [name for name in members if name not in idle] for group, members in groups.items()}
+    return {group: members for group, members in kept.items() if members}
+
+
 def _warn_of_negative_yields(channel: FitChannel) -> None:
-    for p, b in np.argwhere(channel.nominal < 0):
-        logger.warning(
-            "the yield of %s in %s of channel %s is negative (%g): combine takes it for 0",
-            channel.processes[p],
-            channel.bins[b],
-            channel.name,
-            channel.nominal[p, b],
-        )
+    tables = [("", channel.nominal)]
+    for nuisance, sides, affected in zip(channel.nuisances, channel.varied, channel.affected, strict=True):
+        for side, varied in zip(("up", "down"), sides, strict=True):
+            tables.append((f" with {nuisance} {side}", np.where(affected[:, None], varied, 0.0)))
+    for variation, yields in tables:
+        for p, b in np.argwhere(yields < 0):
+            logger.warning(
+                "the yield of %s%s in %s of channel %s is negative (%g): combine takes it for 0",
+                channel.processes[p],
+                variation,
+                channel.bins[b],
+                channel.name,
+                yields[p, b],
+            )
 
 
 def _histograms(channel: FitChannel) -> Iterator[Named]:

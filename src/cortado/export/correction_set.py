@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import FilePath, checked_arguments
 from cortado.categorizer import (
     UNCATEGORISED,
     ArgmaxRule,
@@ -33,7 +34,8 @@ _MOST_TERMS = 20_000
 _LOWEST = float(np.finfo(np.float64).min)  # −∞ itself is no value of a feature
 
 
-def write_correction(categorizer: Categorizer, path: str | Path = "correction.json") -> Path:
+@checked_arguments
+def write_correction(categorizer: Categorizer, path: FilePath = "correction.json") -> Path:
     """Write a categorizer as a file of correctionlib with one correction, ``category``.
 
     Its inputs are the features by name, its output is the category: −1 where the categorizer gives it when

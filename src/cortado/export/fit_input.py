@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import checked_arguments
 from cortado.cells import NOMINAL
 from cortado.errors import ConfigError, InputError
-from cortado.templates import Templates
-from cortado.variations import both_sides, nuisances_of, sides_of
+from cortado.templates import ManyTemplates, Templates
+from cortado.variations import both_names, nuisances_of
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -39,10 +40,10 @@ class FitChannel:
     nuisances
         Names of the N nuisance parameters.
     varied
-        (N, 2, P, B) Σw with a nuisance parameter up, and down; both for every process, see
-        :func:`cortado.variations.both_sides`.
-    present
-        (N, 2, P) which of them were filled, and not derived.
+        (N, 2, P, B) Σw with a nuisance parameter up, and down; the nominal ones of a process that it does not
+        affect.
+    affected
+        (N, P) whether a nuisance parameter changes a process.
     observed
         (B,) collision data, or None where there are none.
     """
@@ -54,13 +55,15 @@ class FitChannel:
     variances: Floats
     nuisances: tuple[str, ...]
     varied: Floats
-    present: Bools
+    affected: Bools
     observed: Floats | None
 
     @property
-    def affected(self) -> Bools:
-        """(N, P) whether a nuisance parameter changes a process."""
-        return np.asarray(self.present.any(axis=1))
+    def acting(self) -> tuple[str, ...]:
+        """Names of the nuisance parameters that change some process."""
+        return tuple(
+            name for name, of_name in zip(self.nuisances, self.affected, strict=True) if of_name.any()
+        )
 
     @property
     def asimov(self) -> Floats:
@@ -81,7 +84,7 @@ class FitChannel:
             nominal=self.nominal[rows],
             variances=self.variances[rows],
             varied=self.varied[:, :, rows],
-            present=self.present[:, :, rows],
+            affected=self.affected[:, rows],
         )
 
     def part(self, name: str, bins: slice) -> FitChannel:
@@ -97,8 +100,9 @@ class FitChannel:
         )
 
 
+@checked_arguments
 def fit_channels(
-    templates: Templates | Sequence[Templates], layout: Layout = "bins", flow: Flow = "refuse"
+    templates: ManyTemplates, layout: Layout = "bins", flow: Flow = "refuse"
 ) -> list[FitChannel]:
     """The channels of a fit to templates, of which each is a channel of the analysis.
 
@@ -114,9 +118,6 @@ def fit_channels(
     InputError
         A variation is not named after a nuisance parameter, or there are yields beyond the bins.
     """
-    for what, value, known in (("layout", layout, get_args(Layout)), ("flow", flow, get_args(Flow))):
-        if value not in known:
-            raise ConfigError(f"{what} must be one of {', '.join(known)}, got {value!r}")
     given = [templates] if isinstance(templates, Templates) else list(templates)
     if not given:
         raise ConfigError("a fit needs the templates of at least one channel, got none")
@@ -142,15 +143,11 @@ def _whole(templates: Templates) -> FitChannel:
     """All bins of all categories, one category after the other."""
     names = templates.simulated
     nominal = _rows(templates.values, names)
-    nuisances = nuisances_of(v for v in templates.variations if v != NOMINAL)
-    sides = np.zeros((len(nuisances), 2, *nominal.shape))
-    present = np.zeros((len(nuisances), 2, len(names)), bool)
-    for n, nuisance in enumerate(nuisances):
-        for side, variation in enumerate(sides_of(nuisance, templates.variations)):
-            if variation in templates.variations:
-                sides[n, side] = _rows(templates.values, names, variation)
-                present[n, side] = [templates.is_varied(name, variation) for name in names]
-    varied = [both_sides(nominal, *found) for found in zip(sides, present, strict=True)]
+    varied = {v for _, v in templates.varied or ()}
+    nuisances = nuisances_of(v for v in templates.variations if v in varied)
+    sides = [both_names(nuisance) for nuisance in nuisances]
+    found = [[_rows(templates.affected_values, names, side) for side in pair] for pair in sides]
+    affected = [[templates.is_varied(name, up) for name in names] for up, _ in sides]
     return FitChannel(
         name=templates.channel,
         bins=_labels(templates.n_categories, nominal.shape[1]),
@@ -158,8 +155,8 @@ def _whole(templates: Templates) -> FitChannel:
         nominal=nominal,
         variances=_rows(templates.variances, names),
         nuisances=nuisances,
-        varied=np.reshape(varied, sides.shape),
-        present=present,
+        varied=np.reshape(found, (len(nuisances), 2, *nominal.shape)),
+        affected=np.reshape(affected, (len(nuisances), len(names))).astype(bool),
         observed=None if templates.data is None else np.ravel(templates.data),
     )
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import NameOrNames, checked_arguments
 from cortado.errors import ConfigError, InputError
-from cortado.export.filling import fill_background
+from cortado.export.filling import fill_background, is_populated
 from cortado.export.fit_input import FitChannel, Flow, Layout, fit_channels
 from cortado.export.rates import LogNormal, RateUncertainties, log_normals
-from cortado.templates import Templates
+from cortado.templates import ManyTemplates
 
 Floats = npt.NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
 _ADVICE = "raise the minimum background yield of the training, or merge categories"
-_FILL = f"{_ADVICE} (fill=… would put a number there, which decides the significance)"
+_FILL = f"{_ADVICE} (a larger fill=… would put a number there, which decides the significance)"
 _MERGE = "merge it with another process, or merge categories"
 
 
@@ -34,7 +35,8 @@ class FitOptions(TypedDict, total=False):
         By nuisance parameter: a factor for all simulated processes, or factors by process. A factor is that
         of one standard deviation up (1.016), with its inverse down, or a pair (down, up).
     ``fill``
-        Expected background events for bins that have none, which are an error without it.
+        Expected background events for bins that have fewer, and less than one effective event, (Σw)²/Σw²;
+        these are an error without it.
     ``flow``
         What becomes of underflow and overflow of an observable: "refuse", "fold" or "drop".
     """
@@ -57,11 +59,14 @@ class FitModel:
         Names of the processes that have a strength of their own.
     rates
         By nuisance parameter and process, log-normal uncertainties of the rates.
+    idle
+        Names of nuisance parameters that are left out, as they act on no process of the fit.
     """
 
     channels: tuple[FitChannel, ...]
     signals: tuple[str, ...]
     rates: Mapping[str, Mapping[str, LogNormal]]
+    idle: tuple[str, ...] = ()
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -71,12 +76,13 @@ class FitModel:
     @property
     def nuisances(self) -> tuple[str, ...]:
         """Names of the nuisance parameters: those of rates, then those that have templates alone."""
-        return tuple(dict.fromkeys([*self.rates, *(n for c in self.channels for n in c.nuisances)]))
+        return tuple(dict.fromkeys([*self.rates, *(n for c in self.channels for n in c.acting)]))
 
 
+@checked_arguments
 def fit_model(
-    templates: Templates | Sequence[Templates],
-    signals: Sequence[str] | str,
+    templates: ManyTemplates,
+    signals: NameOrNames,
     *,
     layout: Layout = "bins",
     rate_uncertainties: RateUncertainties | None = None,
@@ -86,8 +92,10 @@ def fit_model(
     """The model of a fit to templates, or an error that says why there is none.
 
     The arguments are those of :class:`FitOptions`. A process that is empty in a channel is left out of it,
-    which is logged. A negative yield of one process in a bin is allowed as long as the sums stay positive. A
-    bin without background is refused, because a tiny number there would invent significance.
+    and so is a nuisance parameter that acts on no process that is left, which is logged. A negative yield of
+    one process in a bin is allowed as long as the sums stay positive. A bin without background is refused,
+    because a tiny number there would invent significance, and so is one whose background is made of less
+    than one effective event, (Σw)²/Σw².
 
     Raises
     ------
@@ -98,7 +106,8 @@ def fit_model(
     InputError
         Yields or variances are not finite, variances or data are negative; the total of a process in a
         channel is not positive, nominal or varied; the background, or background and signals together, are
-        not positive in some bin; there are yields beyond the bins, or variations of no nuisance parameter.
+        not positive in some bin, nominal or varied; a background is less than one effective event; there are
+        yields beyond the bins, or variations of no nuisance parameter.
     """
     channels = fit_channels(templates, layout, flow)
     simulated = _in_order((channel.processes for channel in channels), ())
@@ -119,8 +128,25 @@ def fit_model(
     rates = log_normals(rate_uncertainties or {}, simulated)
     for channel in kept:
         _check_sums(channel, names)
-        _check_variations(channel, rates)
-    return FitModel(tuple(kept), names, rates)
+        _check_variations(channel, names, rates)
+    declared = dict.fromkeys([*rates, *(n for channel in channels for n in channel.acting)])
+    model = FitModel(tuple(kept), names, _acting(rates, kept))
+    idle = tuple(name for name in declared if name not in model.nuisances)
+    for name in idle:
+        logger.warning("nuisance parameter %s acts on no process of the fit and is left out", name)
+    return replace(model, idle=idle)
+
+
+def _acting(
+    rates: Mapping[str, Mapping[str, LogNormal]], channels: Sequence[FitChannel]
+) -> dict[str, dict[str, LogNormal]]:
+    """The rates of the processes that there are in some channel."""
+    there = {name for channel in channels for name in channel.processes}
+    kept = {
+        nuisance: {name: factors for name, factors in by_process.items() if name in there}
+        for nuisance, by_process in rates.items()
+    }
+    return {nuisance: by_process for nuisance, by_process in kept.items() if by_process}
 
 
 def _in_order(lists: Iterable[Sequence[str]], first: Sequence[str]) -> tuple[str, ...]:
@@ -129,7 +155,7 @@ def _in_order(lists: Iterable[Sequence[str]], first: Sequence[str]) -> tuple[str
     return (*(name for name in first if name in names), *(name for name in names if name not in first))
 
 
-def _check_signals(simulated: Sequence[str], signals: Sequence[str] | str) -> tuple[str, ...]:
+def _check_signals(simulated: Sequence[str], signals: NameOrNames) -> tuple[str, ...]:
     names = (signals,) if isinstance(signals, str) else tuple(signals)
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"signals must be distinct names, at least one, got {list(names)}")
@@ -180,9 +206,15 @@ def _without_empty(channel: FitChannel, signals: Sequence[str]) -> FitChannel:
 
 
 def _check_sums(channel: FitChannel, signals: Sequence[str]) -> None:
-    is_background = np.array([name not in signals for name in channel.processes], dtype=bool)
-    background = channel.nominal[is_background].sum(axis=0)
+    rows = _background(channel, signals)
+    background, variance = channel.nominal[rows].sum(axis=0), channel.variances[rows].sum(axis=0)
     _check_positive("background", background, channel, _FILL)
+    if few := np.flatnonzero(~is_populated(background, variance)).tolist():
+        listed = ", ".join(f"{background[b]:g} ± {variance[b] ** 0.5:g} in {channel.bins[b]}" for b in few)
+        raise InputError(
+            f"the background in {channel.name!r} must be made of at least one effective event, (Σw)²/Σw², in "
+            f"every bin, got {listed}: {_FILL}"
+        )
     for name, total in zip(channel.processes, channel.nominal.sum(axis=1), strict=True):
         if total <= 0:
             raise InputError(
@@ -191,7 +223,15 @@ def _check_sums(channel: FitChannel, signals: Sequence[str]) -> None:
     _check_positive("sum of background and signals", channel.asimov, channel, _ADVICE)
 
 
-def _check_variations(channel: FitChannel, rates: Mapping[str, Mapping[str, LogNormal]]) -> None:
+def _background(channel: FitChannel, signals: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """(P,) which processes are backgrounds."""
+    return np.array([name not in signals for name in channel.processes], dtype=bool)
+
+
+def _check_variations(
+    channel: FitChannel, signals: Sequence[str], rates: Mapping[str, Mapping[str, LogNormal]]
+) -> None:
+    backgrounds = _background(channel, signals)
     for n, nuisance in enumerate(channel.nuisances):
         for p in np.flatnonzero(channel.affected[n]):
             name = channel.processes[p]
@@ -206,13 +246,17 @@ def _check_variations(channel: FitChannel, rates: Mapping[str, Mapping[str, LogN
                         f"the yield of {name!r} in {channel.name!r} with {nuisance} {side} must be positive, "
                         f"got {total:g}: {_MERGE}, or leave that variation out"
                     )
-        for side, varied in zip(("up", "down"), channel.varied[n].sum(axis=1), strict=True):
-            _check_positive(
-                f"sum of background and signals with {nuisance} {side}",
-                varied,
-                channel,
-                f"{_ADVICE}, or leave that variation out",
-            )
+        for side, varied in zip(("up", "down"), channel.varied[n], strict=True):
+            for what, rows in (
+                ("background", backgrounds),
+                ("sum of background and signals", backgrounds | True),
+            ):
+                _check_positive(
+                    f"{what} with {nuisance} {side}",
+                    varied[rows].sum(axis=0),
+                    channel,
+                    f"{_ADVICE}, or leave that variation out",
+                )
 
 
 def _check_positive(what: str, yields: Floats, channel: FitChannel, advice: str) -> None:

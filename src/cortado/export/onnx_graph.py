@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import FilePath, checked_arguments
 from cortado.categorizer import (
     UNCATEGORISED,
     ArgmaxRule,
@@ -31,7 +32,8 @@ _OPSET = 17
 _IR_VERSION = 8  # of the same time as the opset, so that runtimes of that time read the file
 
 
-def write_graph(categorizer: Categorizer, path: str | Path = "categorizer.onnx") -> Path:
+@checked_arguments
+def write_graph(categorizer: Categorizer, path: FilePath = "categorizer.onnx") -> Path:
     """Write a categorizer as an ONNX graph.
 
     Its input ``features`` is float32 (n, D), in the order of the categorizer's features, its output

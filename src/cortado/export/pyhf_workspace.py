@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
+from cortado.arguments import FilePath, NameOrNames, checked_arguments
 from cortado.errors import ConfigError
 from cortado.export.fit_input import FitChannel
 from cortado.export.fit_model import FitModel, FitOptions, fit_model
 from cortado.files import write_text
-from cortado.templates import Templates
+from cortado.templates import ManyTemplates
 
 # Not below 0: a category of mostly signal would have a negative expectation, for which there is no likelihood
 # and where minuit is lost. Signals of poorly known strength meet pyhf's own upper bound of 10 unnoticed.
 _STRENGTH_BOUNDS = (0.0, 100.0)
 
 
+@checked_arguments
 def write_workspace(
-    templates: Templates | Sequence[Templates],
+    templates: ManyTemplates,
     *,
-    signals: Sequence[str] | str,
-    path: str | Path = "workspace.json",
+    signals: NameOrNames,
+    path: FilePath = "workspace.json",
     **options: Unpack[FitOptions],
 ) -> Path:
     """Write a pyhf workspace of templates, one or several channels of an analysis.
@@ -56,9 +58,8 @@ def write_workspace(
     return Path(path)
 
 
-def build_workspace(
-    templates: Templates | Sequence[Templates], signals: Sequence[str] | str, **options: Unpack[FitOptions]
-) -> Any:
+@checked_arguments
+def build_workspace(templates: ManyTemplates, signals: NameOrNames, **options: Unpack[FitOptions]) -> Any:
     """The workspace that :func:`write_workspace` writes, as a validated ``pyhf.Workspace``."""
     # pyhf takes most of a second to import, which workers need not pay.
     import pyhf

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from cortado.arguments import InWords, Number, checked_arguments
 from cortado.errors import ConfigError
 
 # A factor for one standard deviation up, down being its inverse, or those for down and up.
-Rate = float | tuple[float, ...] | list[float]
+Rate = Number | tuple[Number, ...] | list[Number]
 # By nuisance parameter: for every process, or by process.
-RateUncertainties = Mapping[str, Rate | Mapping[str, Rate]]
+RateUncertainties = Annotated[
+    Mapping[str, Rate | Mapping[str, Rate]],
+    InWords("numbers or pairs (down, up) by nuisance parameter, or by nuisance parameter and process"),
+]
 
 # Who writes 0.016 means 1.016.
 _LEAST, _LARGEST = 0.1, 10.0
@@ -24,18 +28,26 @@ class LogNormal(NamedTuple):
     up: float
 
     @property
+    def is_one_number(self) -> bool:
+        """Whether down is the inverse of up."""
+        return self.down == 1 / self.up
+
+    @property
     def in_card(self) -> str:
         """As combine reads it: one number, or down/up."""
-        return repr(self.up) if self.down == 1 / self.up else f"{self.down!r}/{self.up!r}"
+        return repr(self.up) if self.is_one_number else f"{self.down!r}/{self.up!r}"
 
 
-def log_normals(rates: RateUncertainties, processes: Sequence[str]) -> dict[str, dict[str, LogNormal]]:
+@checked_arguments
+def log_normals(
+    rate_uncertainties: RateUncertainties, processes: Sequence[str]
+) -> dict[str, dict[str, LogNormal]]:
     """By nuisance parameter and process, from numbers as users write them.
 
     Raises ``ConfigError`` for processes that are not simulated, and for numbers that are no factors.
     """
     found: dict[str, dict[str, LogNormal]] = {}
-    for nuisance, given in rates.items():
+    for nuisance, given in rate_uncertainties.items():
         by_process = given if isinstance(given, Mapping) else dict.fromkeys(processes, given)
         if unknown := [name for name in by_process if name not in processes]:
             raise ConfigError(

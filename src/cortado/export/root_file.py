@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hist
-import numpy as np
 import uproot
 
+from cortado.arguments import FilePath, checked_arguments
 from cortado.cells import NOMINAL
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, checked_name
 from cortado.files import write_whole
-from cortado.templates import DATA, Templates
-
-# Of folders, of an object within a file, and of an object's cycle number.
-_SEPARATORS = set("/:;")
+from cortado.templates import ManyTemplates, Templates
 
 
 class Named(NamedTuple):
@@ -33,14 +30,15 @@ class Named(NamedTuple):
         return self.process if self.variation == NOMINAL else f"{self.process}_{self.variation}"
 
 
-def write_templates(templates: Templates | Sequence[Templates], path: str | Path = "templates.root") -> Path:
+@checked_arguments
+def write_templates(templates: ManyTemplates, path: FilePath = "templates.root") -> Path:
     """Write all templates, data included, as TH1D of one unit bin a category with Σw² as squared errors.
 
     With an observable they are TH2D, with its bins along the second axis.
 
     The nominal template of a process is ``<channel>/<process>``, another variation of it
-    ``<channel>/<process>_<variation>``; a variation that a process was not filled with (no entry in any
-    category) is left out. Reading the file gives values and variances back to the last bit.
+    ``<channel>/<process>_<variation>``; one that does not affect the process is left out. Reading the file
+    gives values and variances back to the last bit.
 
     Returns
     -------
@@ -60,9 +58,9 @@ def write_templates(templates: Templates | Sequence[Templates], path: str | Path
 
 def _histograms(templates: Templates) -> Iterable[Named]:
     for process in templates.processes:
-        for variation in templates.variations if process != DATA else (NOMINAL,):
-            histogram = templates.histogram(process, variation)
-            if variation == NOMINAL or _is_filled(histogram):
+        for variation in templates.variations:
+            if templates.is_varied(process, variation):
+                histogram = templates.histogram(process, variation)
                 yield Named(templates.channel, process, variation, histogram)
 
 
@@ -71,10 +69,7 @@ def write_histograms(path: Path, histograms: Iterable[Named]) -> Path:
     content: dict[str, hist.Hist[Any]] = {}
     for named in histograms:
         for name in (named.channel, named.name):
-            if not name or not name.isprintable() or set(name) & _SEPARATORS:
-                raise ConfigError(
-                    f"a name in a ROOT file must be printable and without any of '/:;', got {name!r}"
-                )
+            checked_name("a name in a ROOT file", name)
         place = f"{named.channel}/{named.name}"
         if place in content:
             raise ConfigError(f"names in a ROOT file must be distinct, got {place!r} for two histograms")
@@ -82,7 +77,3 @@ def write_histograms(path: Path, histograms: Iterable[Named]) -> Path:
     with write_whole(path) as partial, uproot.recreate(partial) as file:
         file.update(content)
     return path
-
-
-def _is_filled(histogram: hist.Hist[Any]) -> bool:
-    return bool(np.any(histogram.values()) or np.any(histogram.variances()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from cortado._version import __version__
+from cortado.arguments import Names, checked_arguments
 from cortado.inference.likelihood import Likelihood, numpy_in_pyhf, require_extra
 from cortado.inference.limit import BAND, UpperLimit, upper_limit
 from cortado.inference.nuisances import Impact, Pull, pulls, ranking
@@ -55,7 +56,8 @@ class Findings:
         }
 
 
-def expected_results(workspace: Any, strengths: Sequence[str] = (), *, observed: bool = False) -> Findings:
+@checked_arguments
+def expected_results(workspace: Any, strengths: Names = (), *, observed: bool = False) -> Findings:
     """Significances, strengths, limits, pulls and rankings of a ``pyhf.Workspace``.
 
     ``strengths`` name the normfactors that are strengths of signals; without them, all are. Significances and
@@ -65,9 +67,10 @@ def expected_results(workspace: Any, strengths: Sequence[str] = (), *, observed:
     Raises
     ------
     ConfigError
-        The packages of the extra ``fit`` are not installed, or a strength is no normfactor.
+        The packages of the extra ``fit`` are not installed, what is given is no workspace, or a strength is
+        no normfactor.
     InputError
-        A bin has no background.
+        The workspace makes no model, or a bin has no background.
     FitError
         A fit does not converge.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import Names, checked_arguments
 from cortado.errors import ConfigError, FitError, InputError
+from cortado.inference.workspace import model_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,13 +71,15 @@ class Likelihood:
     strengths: tuple[str, ...]
 
     @classmethod
-    def of(cls, workspace: Any, strengths: Sequence[str] = ()) -> Likelihood:
+    @checked_arguments
+    def of(cls, workspace: Any, strengths: Names = ()) -> Likelihood:
         """The likelihood of a ``pyhf.Workspace``; without names, every normfactor is a strength.
 
-        Raises ``ConfigError`` for a name that is no normfactor, and ``InputError`` if a bin has no
-        background, which is what is expected with strengths of 0: minuit would fail there.
+        Raises ``ConfigError`` for a name that is no normfactor, and ``InputError`` if the workspace makes no
+        model or a bin has no background, which is what is expected with strengths of 0: minuit would fail
+        there.
         """
-        model = workspace.model()
+        model = model_of(workspace)
         known = [name for name, kind in model.config.modifiers if kind == "normfactor"]
         known.sort(key=model.config.par_order.index)
         if unknown := [name for name in strengths if name not in known]:
@@ -105,6 +109,20 @@ class Likelihood:
     def places(self) -> dict[str, int]:
         """Where the strengths are among the parameters."""
         return {name: self.names.index(name) for name in self.strengths}
+
+    def require(self, strength: str) -> None:
+        """Raise ``ConfigError`` if a name is not that of a strength."""
+        if strength not in self.strengths:
+            raise ConfigError(f"strength must be one of {', '.join(self.strengths)}, got {strength!r}")
+
+    def require_data(self, data: Floats) -> None:
+        """Raise ``ConfigError`` if data are not one number for each bin and auxiliary measurement."""
+        wanted = self.asimov(self.parameters()).shape
+        if np.shape(data) != wanted or not np.isfinite(data).all():
+            raise ConfigError(
+                f"data must be finite, those of the {wanted[0]} bins and auxiliary measurements, got the "
+                f"shape {np.shape(data)}"
+            )
 
     def parameters(self, values: Mapping[str, float] | None = None) -> Floats:
         """(n) the nominal parameters, with strengths of 1 unless ``values`` has others."""

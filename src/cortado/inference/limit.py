@@ -10,7 +10,8 @@ import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 from scipy.stats import norm
 
-from cortado.errors import FitError
+from cortado.arguments import checked_arguments
+from cortado.errors import ConfigError, FitError
 from cortado.inference.likelihood import Likelihood
 
 Floats = npt.NDArray[np.float64]
@@ -34,6 +35,7 @@ class UpperLimit:
     cls: Floats
 
 
+@checked_arguments
 def upper_limit(likelihood: Likelihood, strength: str, level: float = 0.95) -> UpperLimit:
     """The expected limit by a scan of q_μ of the Asimov data without the signal, the other strengths free.
 
@@ -41,8 +43,12 @@ def upper_limit(likelihood: Likelihood, strength: str, level: float = 0.95) -> U
     from their median, so that the limit is where x = N + Φ⁻¹(1 − (1 − level) Φ(N)). x is nearly proportional
     to μ, and the scan is interpolated.
 
-    Raises ``FitError`` if a fit does not converge, or no strength is excluded.
+    Raises ``FitError`` if a fit does not converge, or no strength is excluded, and ``ConfigError`` for an
+    unknown strength and for a level that is not between 0 and 1.
     """
+    likelihood.require(strength)
+    if not 0 < level < 1:
+        raise ConfigError(f"level must be between 0 and 1, like 0.95, got {level!r}")
     n_sigma = np.array(BAND, np.float64)
     wanted = n_sigma + norm.isf((1 - level) * norm.cdf(n_sigma))
     scanned = np.linspace(0.0, _where_it_ends(likelihood, strength, float(wanted.max())), _POINTS)

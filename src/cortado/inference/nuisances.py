@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import checked_arguments
+from cortado.errors import checked_integer
 from cortado.inference.likelihood import Likelihood
 from cortado.inference.strengths import BestFit
 
@@ -36,6 +38,7 @@ class Impact:
     prefit_down: float
 
 
+@checked_arguments
 def pulls(likelihood: Likelihood, fitted: BestFit) -> dict[str, Pull]:
     """The pulls of all constrained parameters by name."""
     from cabinetry import model_utils
@@ -50,14 +53,19 @@ def pulls(likelihood: Likelihood, fitted: BestFit) -> dict[str, Pull]:
     }
 
 
+@checked_arguments
 def ranking(
     likelihood: Likelihood, data: Floats, fitted: BestFit, strength: str, most: int = MOST_RANKED
 ) -> dict[str, Impact]:
     """The impacts of nuisance parameters on a strength by name, the largest first.
 
     An impact needs four fits, so only the ``most`` parameters with the largest impact by the covariance of
-    the best fit are looked at. Steps end at the bounds of a parameter.
+    the best fit are looked at. Steps end at the bounds of a parameter. Raises ``ConfigError`` for an unknown
+    strength, data of another shape, or a number that is not positive.
     """
+    likelihood.require(strength)
+    likelihood.require_data(data)
+    checked_integer("most", most, 1)
     from cabinetry import model_utils
 
     before = model_utils.prefit_uncertainties(likelihood.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cortado.arguments import checked_arguments
 from cortado.inference.likelihood import Likelihood
 
 
@@ -22,8 +23,13 @@ class Discovery:
     without_uncertainties: float
 
 
+@checked_arguments
 def discovery(likelihood: Likelihood, strength: str) -> Discovery:
-    """The expected significance of the signal with this strength, from Asimov data at a strength of 1."""
+    """The expected significance of the signal with this strength, from Asimov data at a strength of 1.
+
+    Raises ``ConfigError`` for an unknown strength, ``FitError`` if a fit does not converge.
+    """
+    likelihood.require(strength)
     others = {name: 1.0 for name in likelihood.strengths if name != strength}
     nominal = dict(zip(likelihood.names, likelihood.parameters().tolist(), strict=True))
     return Discovery(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cortado.arguments import checked_arguments
 from cortado.errors import FitError
 from cortado.inference.likelihood import Likelihood
 
@@ -39,8 +40,13 @@ class BestFit:
     strengths: dict[str, Strength]
 
 
+@checked_arguments
 def best_fit(likelihood: Likelihood, data: Floats) -> BestFit:
-    """The fit of all parameters to data (main and auxiliary). Raises ``FitError`` if it does not converge."""
+    """The fit of all parameters to data (main and auxiliary).
+
+    Raises ``FitError`` if it does not converge, ``ConfigError`` for data of another shape.
+    """
+    likelihood.require_data(data)
     found = likelihood.minimum(data)
     found.minuit.strategy = 1
     intervals = {name: _interval(found.minuit, i) for name, i in likelihood.places.items()}
