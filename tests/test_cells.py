@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Source
+from cortado.cells import MOMENTS, SUMABSW, SUMW, SUMW2, Cells, Joint, Source
 from cortado.errors import InputError
 from cortado.kernels import sum_records
-from cortado.tally import Tally, distinct
+from cortado.numbering import distinct, in_order, numbers
+from cortado.tally import Tally
 
 DIMENSIONS = 2
 # From a dense table of cells over a sorted list to addresses that 64 bits cannot number.
@@ -148,24 +149,25 @@ def test_every_way_to_look_up_addresses_gives_the_same(chunk):
         assert_close(table, dense)
 
 
-@pytest.mark.parametrize(("distance", "largest"), [(1, 4), (1000, 2), (10**9, 2)])
-def test_no_table_of_a_box_is_made_for_distant_cells(monkeypatch, distance, largest):
+@pytest.mark.parametrize(("distance", "sizes"), [(1, [4]), (1000, []), (10**9, [0])])
+def test_no_table_of_a_box_is_made_for_distant_cells(monkeypatch, distance, sizes):
     """Two cells 10⁹ apart in each direction must not cost 10¹⁸ of memory."""
-    sizes: list[int] = []
+    made: list[int] = []
 
     def noting(records, seen, *others):
-        sizes.append(len(seen))
+        made.append(len(seen))
         return sum_records(records, seen, *others)
 
     monkeypatch.setattr("cortado.tally.sum_records", noting)
     fill([Event("a", 0, (i * distance, i * distance), 1.0, (0.0, 0.0)) for i in range(2)])
-    assert max(sizes) == largest
+    assert made == sizes
 
 
-def test_events_may_come_in_any_order():
+@pytest.mark.parametrize("far", [1, 1000, 10**8])
+def test_events_may_come_in_any_order(far):
     """Those far from the first ones are not looked up in a table, but must not be different."""
     rng = np.random.default_rng(5)
-    address = np.sort(rng.integers(-30, 30, (500, 3)), axis=0)
+    address = np.sort(rng.integers(-30, 30, (500, 3)), axis=0) * [1, far, far]
     weight, u = rng.normal(1, 1, 500), rng.normal(0, 1, (500, 2))
     tally = Tally(500, 3, 2)
     for first in range(0, 500, 50):
@@ -198,6 +200,56 @@ def test_fills_that_use_the_same_memory_do_not_disturb_one_another():
         assert np.array_equal(column, same)
         assert np.array_equal(column, repeated)
     assert other.sums[:, 0].sum() == pytest.approx(weight[1].sum())
+
+
+@pytest.mark.parametrize("distance", [1, 10**9, 2**40, 2**62])
+def test_numbers_are_in_the_order_of_the_addresses(distance):
+    """Whether their box has few places, many, or more than 64 bits can tell."""
+    rng = np.random.default_rng(4)
+    address = np.concatenate([rng.integers(-3, 3, (3, 200)), [[0, distance]] * 3], axis=1)
+    number, size = numbers(address)
+    assert number.min() >= 0
+    assert number.max() < size
+    by_number, by_address = np.argsort(number, kind="stable"), np.lexsort(address[::-1])
+    assert np.array_equal(by_number, by_address)
+    assert len(np.unique(number)) == len(np.unique(address, axis=1).T)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 10, 11, 12, 33, 52, 53, 62])
+def test_numbers_in_order_keep_equal_ones_in_their_order(bits):
+    """Also those of so many bits that their indices do not fit beside them."""
+    number = np.random.default_rng(bits).integers(0, 2**bits, 3000)
+    number[::7] = number[0]
+    packed, index_bits = in_order(number, 2**bits)
+    assert np.array_equal(packed & np.uint64(2**index_bits - 1), np.argsort(number, kind="stable"))
+
+
+def test_events_of_a_cell_are_added_up_in_their_order():
+    """So that sums are the same to the last bit, wherever the other events are."""
+    weight = np.random.default_rng(6).normal(1, 1, 500)
+    cell = np.random.default_rng(7).integers(0, 5, 500)
+    far = np.where(cell == 4, 10**9, cell)
+    for address in (cell, far):
+        cells = Cells.from_events(Source("a"), np.stack([np.zeros(500, np.int64), address]).T, weight)
+        assert cells.key[:, 0].tolist() == np.unique(address).tolist()
+        assert cells.sums[:, 0].tolist() == [sum(weight[cell == i].tolist()) for i in range(5)]
+
+
+@given(chunk=any_events(), other=any_events(), bits=st.lists(st.integers(0, 64), min_size=2, max_size=2))
+def test_a_union_knows_its_rows_before_they_are_added_up(chunk, other, bits):
+    """Also when the addresses of one table lose bits; without the last of them all are 0."""
+    one, two = fill(chunk), fill(other)
+    joint = Joint.of((one, two), (np.array(bits), np.zeros(2, np.int64)))
+    coarse = [
+        e._replace(key=tuple(0 if n == 64 else k >> n for k, n in zip(e.key, bits, strict=True)))
+        for e in chunk
+    ]
+    total = joint.cells()
+    assert joint.n_rows == len(total)
+    assert_close(rows(total), naive([*coarse, *other]))
+    assert [(s, *k) for s, k in zip(total.source.tolist(), total.key.tolist(), strict=True)] == sorted(
+        {(total.sources.index(source), *key) for source, key in rows(total)}
+    )
 
 
 def test_weights_that_cancel_leave_a_row():

@@ -4,7 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from cortado.kernels import addresses, cell_addresses, compiled, n_within, number_in_box, ranked, row_sums
+from cortado.kernels import (
+    addresses,
+    cell_addresses,
+    columns,
+    compiled,
+    n_within,
+    number_in_box,
+    row_numbers,
+    row_sums,
+)
 
 
 def test_without_a_folder_functions_are_compiled_all_the_same():
@@ -21,7 +30,12 @@ def test_numbers_of_addresses_are_those_of_numpy_and_lead_back():
     inside = np.stack(np.meshgrid(*(np.arange(n) for n in span), indexing="ij")).reshape(3, -1)
     number = number_in_box(inside + low[:, None], low, span)
     assert np.array_equal(number, np.ravel_multi_index(tuple(inside), tuple(span)))
-    assert np.array_equal(np.column_stack(addresses(number, low, span)), (inside + low[:, None]).T)
+    address = np.empty((len(number), 3), np.int64)
+    addresses(number, low, span, address[:, 0], address[:, 1:])
+    assert np.array_equal(address, (inside + low[:, None]).T)
+    shift = np.array([0, 0])
+    key = (inside[1:] + low[1:, None]).T
+    assert np.array_equal(row_numbers(inside[0] + low[0], key, shift, low, span, columns(2)), number)
 
 
 def test_what_is_outside_of_a_box_has_no_number():
@@ -43,12 +57,6 @@ def test_values_within_limits_are_counted():
     for kind in (np.float64, np.float32):
         values = np.array([-0.5, 0.0, 0.25, 1.0, 1.5, np.nan, np.inf, -np.inf], kind)
         assert n_within(values, 0.0, 1.0) == 3
-
-
-def test_ranks_of_numbers_are_those_of_numpy():
-    number = np.random.default_rng(1).integers(0, 50, 60)
-    for found, expected in zip(ranked(number, 50), np.unique(number, return_inverse=True), strict=True):
-        assert np.array_equal(found, expected)
 
 
 def test_sums_over_columns_of_one_index_are_those_of_numpy():

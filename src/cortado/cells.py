@@ -7,15 +7,18 @@ the same events are equal however the events were cut into chunks (counts exactl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import InputError
-from cortado.tally import Rows, Tally, distinct
+from cortado.rows import Rows, Union
+from cortado.tally import Tally
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -100,7 +103,8 @@ class Cells:
         there = np.bincount(fold, minlength=1) > 0
         there[0] |= source.variation != NOMINAL
         sources = tuple(source._replace(fold=f) for f in np.flatnonzero(there).tolist())
-        return cls(sources, (np.cumsum(there) - 1)[fold], key, sums, count)
+        index = fold if there.all() else (np.cumsum(there) - 1)[fold]
+        return cls(sources, index, key, sums, count)
 
     def __len__(self) -> int:
         return len(self.count)
@@ -118,20 +122,7 @@ class Cells:
     def __add__(self, other: Cells) -> Cells:
         if not isinstance(other, Cells):
             return NotImplemented
-        if self.key.shape[1:] != other.key.shape[1:] or self.sums.shape[1:] != other.sums.shape[1:]:
-            raise InputError(
-                "cells of different shape cannot be added: addresses of "
-                f"{self.dimensions} and {other.dimensions} integers, "
-                f"{self.sums.shape[1]} and {other.sums.shape[1]} sums"
-            )
-        if not self.sources or not other.sources:
-            return self if self.sources else other
-        sources = tuple(sorted({*self.sources, *other.sources}))
-        ours, theirs = (
-            Rows(_indices(part.sources, sources, part.source), part.key, part.sums, part.count)
-            for part in (self, other)
-        )
-        return Cells(sources, *ours.merged(theirs))
+        return Joint.of((self, other)).cells()
 
     def relabel(self, rename: Callable[[Source], Source], factor: Mapping[str, float] | None = None) -> Cells:
         """Rename the sources, merging those that get one name.
@@ -145,16 +136,8 @@ class Cells:
             sums[:, SUMW2] *= scale[self.source]
         renamed = tuple(rename(s) for s in self.sources)
         sources = tuple(sorted(set(renamed)))
-        source = _indices(renamed, sources, self.source)
-        if renamed == sources:  # nothing is merged, and the order stays
-            return Cells(sources, source, self.key, sums, self.count)
-        return _summed(sources, source, self.key, sums, self.count)
-
-    def moved(self, key: Integers) -> Cells:
-        """The same sums under other addresses (n, d), added up where these are equal."""
-        if np.array_equal(key, self.key):
-            return self
-        return _summed(self.sources, self.source, key, self.sums, self.count)
+        rows = Rows(_indices(renamed, sources, self.source), self.key, sums, self.count)
+        return Cells(sources, *Union.of((rows,)).rows())
 
     def select(self, keep: Callable[[Source], bool]) -> Cells:
         """The rows of the sources for which ``keep`` is true."""
@@ -172,22 +155,48 @@ class Cells:
         )
 
 
+class Joint(NamedTuple):
+    """Tables about to be added up, whose number of rows is known: the sources of all, sorted, and a union."""
+
+    sources: tuple[Source, ...]
+    union: Union
+
+    @classmethod
+    def of(cls, tables: Sequence[Cells], shifts: Sequence[Integers] | None = None) -> Joint:
+        """Tables put together, with ``shifts`` as of a :class:`Union`; ``InputError`` unless of one shape."""
+        for one, other in pairwise(tables):
+            _refuse_other_shape(one, other)
+        sources = tuple(sorted({s for table in tables for s in table.sources}))
+        rows = [Rows(_indices(t.sources, sources, t.source), t.key, t.sums, t.count) for t in tables]
+        return cls(sources, Union.of(rows, shifts))
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows of the channel and variation that has the most."""
+        n = Counter[tuple[str, str]]()
+        for source, rows in zip(self.sources, np.bincount(self.union.first).tolist(), strict=False):
+            n[source.channel, source.variation] += rows
+        return max(n.values(), default=0)
+
+    def cells(self) -> Cells:
+        """The sum."""
+        return Cells(self.sources, *self.union.rows())
+
+
+def _refuse_other_shape(one: Cells, other: Cells) -> None:
+    if one.key.shape[1:] != other.key.shape[1:] or one.sums.shape[1:] != other.sums.shape[1:]:
+        raise InputError(
+            "cells of different shape cannot be added: addresses of "
+            f"{one.dimensions} and {other.dimensions} integers, "
+            f"{one.sums.shape[1]} and {other.sums.shape[1]} sums"
+        )
+
+
 def _indices(names: tuple[Source, ...], sources: tuple[Source, ...], source: Integers) -> Integers:
     """What indices into ``names`` are as indices into ``sources``, where every name is."""
+    if names == sources:
+        return source
     return np.array([sources.index(name) for name in names], np.int64)[source]
-
-
-def _summed(
-    sources: tuple[Source, ...], source: Integers, key: Integers, sums: Floats, count: Integers
-) -> Cells:
-    """A table of rows that may share their source and address."""
-    unique, index = distinct(np.stack([source, *key.T]).T)
-    table = np.empty((len(unique), sums.shape[1]))  # filled column by column: there may be millions of rows
-    for new, old in zip(table.T, sums.T, strict=True):
-        new[:] = np.bincount(index, weights=old, minlength=len(unique))
-    # Sums of counts are exact in float64 up to 2⁵³ events a cell.
-    total = np.bincount(index, weights=count, minlength=len(unique)).astype(np.int64)
-    return Cells(sources, unique[:, 0].copy(), unique[:, 1:].copy(), table, total)
 
 
 def only_channel(cells: Cells, channel: str | None = None) -> str:

@@ -11,8 +11,9 @@ from numba import njit
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-UInt64s = npt.NDArray[np.uint64]
+Order = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
+UInt64s = npt.NDArray[np.uint64]
 # As many integers as there are columns. The length of a tuple is part of its type, so that loops over so few
 # numbers are compiled into none, which makes them several times as fast.
 Columns = tuple[int, ...]
@@ -20,6 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PART_BITS = 10
 PART = 1 << _PART_BITS  # so many numbers that follow one another are near one another
+_DIGIT = 11  # bits by which numbers are sorted at a time: with so many places the cache keeps up
 
 
 def compiled(function: Function) -> Function:
@@ -85,12 +87,11 @@ def number_in_box(address: Integers, low: Integers, span: Integers) -> Integers:
 
 
 @compiled
-def addresses(number: Integers, low: Integers, span: Integers) -> tuple[Integers, Integers]:
+def addresses(number: Integers, low: Integers, span: Integers, first: Integers, others: Integers) -> None:
     """Addresses with numbers (n,) in the box with corner ``low`` (c,) and extent ``span`` (c,).
 
-    Their first integer (n,), and the others (n, c − 1).
+    Their ``first`` integer (n,), and the ``others`` (n, c − 1), are put into these arrays.
     """
-    first, others = np.empty(len(number), np.int64), np.empty((len(number), len(low) - 1), np.int64)
     for row in range(len(number)):
         rest = number[row]
         for c in range(len(low) - 1, 0, -1):
@@ -98,25 +99,70 @@ def addresses(number: Integers, low: Integers, span: Integers) -> tuple[Integers
             others[row, c - 1] = low[c] + rest - higher * span[c]
             rest = higher
         first[row] = low[0] + rest
-    return first, others
 
 
 @compiled
-def ranked(number: Integers, n: int) -> tuple[Integers, Integers]:
-    """The different ones of numbers (m,) from 0 to n − 1, sorted, and which of them each is, (m,)."""
-    rank = np.zeros(n, np.int64)
+def row_numbers(
+    first: Integers, key: Integers, shift: Integers, low: Integers, span: Integers, d: Columns
+) -> Integers:
+    """(n,) numbers of ``first`` (n,) and ``key`` (n, d) >> ``shift`` (d,), as of :func:`number_in_box`."""
+    number = np.empty(len(first), np.int64)
+    for row in range(len(first)):
+        place = first[row] - low[0]
+        for i in range(len(d)):
+            place = place * span[1 + i] + (shifted(key[row, i], shift[i]) - low[1 + i])
+        number[row] = place
+    return number
+
+
+@compiled
+def shifted(integer: Any, bits: int) -> Any:
+    """An integer without its last bits; with all of the 64 gone, 0 is left of a negative one as well."""
+    return np.int64(0) if bits > 63 else integer >> bits
+
+
+@compiled
+def extent_of_rows(first: Integers, key: Integers, d: Columns) -> tuple[Integers, Integers]:
+    """The smallest and the largest of ``first`` (n,) and of the columns of ``key`` (n, d): twice (1 + d,)."""
+    low, high = np.empty(1 + len(d), np.int64), np.empty(1 + len(d), np.int64)
+    low[0], high[0] = first.min(), first.max()
+    for i in range(len(d)):
+        low[1 + i], high[1 + i] = key[0, i], key[0, i]
+        for row in range(len(first)):
+            low[1 + i] = min(low[1 + i], key[row, i])
+            high[1 + i] = max(high[1 + i], key[row, i])
+    return low, high
+
+
+@compiled
+def sorted_by_digits(number: Integers, bits: int, index_bits: int) -> UInt64s:
+    """Numbers (n,) of so many bits in ascending order, each with its index in the last ``index_bits``.
+
+    A radix sort, from the last digit to the first: equal numbers stay in their order.
+    """
+    packed, other = np.empty(len(number), np.uint64), np.empty(len(number), np.uint64)
     for i in range(len(number)):
-        rank[number[i]] = 1
-    different = np.empty(rank.sum(), np.int64)
-    found = 0
-    for i in range(n):
-        if rank[i]:
-            different[found], rank[i] = i, found
-            found += 1
-    index = np.empty(len(number), np.int64)
-    for i in range(len(number)):
-        index[i] = rank[number[i]]
-    return different, index
+        packed[i] = (np.uint64(number[i]) << np.uint64(index_bits)) | np.uint64(i)
+    passes = max(1, (bits + _DIGIT - 1) // _DIGIT)
+    digit = np.uint64((bits + passes - 1) // passes)
+    mask = (np.uint64(1) << digit) - np.uint64(1)
+    end = np.empty(int(mask) + 1, np.int64)
+    for step in range(passes):
+        shift = np.uint64(index_bits) + np.uint64(step) * digit
+        end[:] = 0
+        for i in range(len(packed)):
+            end[(packed[i] >> shift) & mask] += 1
+        before = 0
+        for value in range(len(end)):
+            n = end[value]
+            end[value] = before
+            before += n
+        for i in range(len(packed)):
+            value = (packed[i] >> shift) & mask
+            other[np.uint64(end[value])] = packed[i]
+            end[value] += 1
+        packed, other = other, packed
+    return packed
 
 
 @compiled
@@ -220,57 +266,117 @@ def sum_records(
 
 
 @compiled
-def merge_rows(
-    source: Integers,
-    key: Integers,
-    sums: Floats,
-    count: Integers,
-    other_source: Integers,
-    other_key: Integers,
-    other_sums: Floats,
-    other_count: Integers,
-    d: Columns,
-    s: Columns,
-) -> tuple[Integers, Integers, Floats, Integers]:
-    """The rows of two tables, each unique and sorted by source (n,) and key (n, d), as one such table.
+def n_different(packed: UInt64s, index_bits: int) -> int:
+    """How many different numbers there are among those that :func:`sorted_by_digits` has sorted."""
+    last = np.uint64(index_bits)
+    n = int(len(packed) > 0)
+    for i in range(1, len(packed)):
+        n += int(packed[i] >> last != packed[i - 1] >> last)
+    return n
 
-    Rows of the same source and key are added: ``sums`` (n, s) and ``count`` (n,).
+
+@compiled
+def sum_sorted(
+    packed: UInt64s,
+    index_bits: int,
+    weight: Floats,
+    coordinates: Floats,
+    m: Columns,
+    sums: Floats,
+    n_events: Integers,
+) -> Integers:
+    """Add up the events with the same number, by what :func:`sorted_by_digits` makes of these.
+
+    ``weight`` (n,), ``coordinates`` (m, n). Into a row for each of r different numbers, in order: ``sums``
+    (r, 3 + m) of w, w², |w| and |w|·u, and ``n_events`` (r,), both of which are zero before. Returned is an
+    event that has the number (r,).
     """
-    n, n_other = len(source), len(other_source)
-    # The new row of each. Which table is next cannot be foreseen, so nothing branches on it.
-    row, other_row = np.empty(n, np.int64), np.empty(n_other, np.int64)
+    last = np.uint64(index_bits)
+    mask = (np.uint64(1) << last) - np.uint64(1)
+    one, row = np.empty(len(n_events), np.int64), -1
+    for i in range(len(packed)):
+        # Whether a row begins cannot be foreseen, so nothing branches on it.
+        row += int(i == 0 or packed[i] >> last != packed[i - 1] >> last)
+        event = packed[i] & mask
+        one[row] = event
+        w = weight[event]
+        sums[row, 0] += w
+        sums[row, 1] += w * w
+        sums[row, 2] += abs(w)
+        for j in range(len(m)):
+            sums[row, 3 + j] += abs(w) * coordinates[j, event]
+        n_events[row] += 1
+    return one
+
+
+@compiled
+def ascending(number: npt.NDArray[Any]) -> bool:
+    """Whether every number is larger than the one before."""
+    n = 0
+    for i in range(1, len(number)):
+        n += int(number[i] <= number[i - 1])
+    return n == 0
+
+
+@compiled
+def places_merged(number: Integers, other: Integers) -> tuple[Order, Order, int]:
+    """Which row each number of two ascending tables is in the sum of both, and how many rows that has."""
+    n, n_other = len(number), len(other)
+    # Which table is next cannot be foreseen, so nothing branches on it.
+    row, other_row = np.empty(n, np.int32), np.empty(n_other, np.int32)
     a, b, rows = 0, 0, 0
     while a < n and b < n_other:
-        order = int(source[a] > other_source[b]) - int(source[a] < other_source[b])
-        for i in range(len(d)):
-            order += (order == 0) * (int(key[a, i] > other_key[b, i]) - int(key[a, i] < other_key[b, i]))
         row[a], other_row[b] = rows, rows
-        a += order <= 0
-        b += order >= 0
+        ours, theirs = int(number[a] <= other[b]), int(other[b] <= number[a])
+        a += ours
+        b += theirs
         rows += 1
     for rest in range(a, n):
         row[rest] = rows + rest - a
     for rest in range(b, n_other):
         other_row[rest] = rows + rest - b
-    rows += n - a + n_other - b
+    return row, other_row, rows + n - a + n_other - b
 
-    new_source, new_key = np.empty(rows, np.int64), np.empty((rows, len(d)), np.int64)
-    new_sums, new_count = np.zeros((rows, len(s))), np.zeros(rows, np.int64)
+
+@compiled
+def places_sorted(packed: UInt64s, index_bits: int) -> tuple[Order, int]:
+    """Which of the different numbers each one is, by what :func:`sorted_by_digits` makes; and how many."""
+    mask, last = (np.uint64(1) << np.uint64(index_bits)) - np.uint64(1), np.uint64(index_bits)
+    row, place = np.empty(len(packed), np.int32), -1
+    for i in range(len(packed)):
+        place += int(i == 0 or packed[i] >> last != packed[i - 1] >> last)
+        row[packed[i] & mask] = place
+    return row, place + 1
+
+
+@compiled
+def put(place: Order, values: Integers, into: Integers) -> None:
+    """Put ``values`` (n,) at some places, (n,)."""
+    for i in range(len(place)):
+        into[np.uint32(place[i])] = values[i]
+
+
+@compiled
+def add_rows(
+    place: Order,
+    shift: Integers,
+    key: Integers,
+    sums: Floats,
+    count: Integers,
+    into: tuple[Integers, Floats, Integers],
+    d: Columns,
+    s: Columns,
+) -> None:
+    """Add rows, ``key`` (n, d) >> ``shift`` (d,), ``sums`` (n, s) and ``count`` (n,), to those of a table.
+
+    Row i is added to row ``place[i]`` of ``into``: key, sums, count.
+    """
+    new_key, new_sums, new_count = into
     # Loops over few numbers: assignments of whole rows take numba seconds to compile.
-    for a in range(n):
-        new = row[a]
-        new_source[new] = source[a]
-        new_count[new] = count[a]
+    for row in range(len(place)):
+        new = np.uint32(place[row])
+        new_count[new] += count[row]
         for i in range(len(d)):
-            new_key[new, i] = key[a, i]
+            new_key[new, i] = shifted(key[row, i], shift[i])
         for i in range(len(s)):
-            new_sums[new, i] = sums[a, i]
-    for b in range(n_other):
-        new = other_row[b]
-        new_source[new] = other_source[b]
-        new_count[new] += other_count[b]
-        for i in range(len(d)):
-            new_key[new, i] = other_key[b, i]
-        for i in range(len(s)):
-            new_sums[new, i] += other_sums[b, i]
-    return new_source, new_key, new_sums, new_count
+            new_sums[new, i] += sums[row, i]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from cortado.coordinates import Features
 from cortado.errors import ConfigError
 from cortado.kernels import row_sums
+from cortado.numbering import distinct
 from cortado.objectives.yields import Yields
-from cortado.tally import distinct
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

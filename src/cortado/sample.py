@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cortado.archive import read_archive, write_archive
 from cortado.blocks import blocks
-from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Source, only_channel
+from cortado.cells import MOMENTS, NOMINAL, SUMABSW, SUMW, SUMW2, Cells, Joint, Source, only_channel
 from cortado.coordinates import MANY_COORDINATES, Coordinates, Features
 from cortado.errors import ConfigError, InputError, checked_integer
 from cortado.events import GivenEvents, refuse_invalid
@@ -23,9 +23,10 @@ from cortado.folds import chosen_folds, fold_of
 from cortado.in_memory import declared_arrays, identifiers
 from cortado.kernels import cell_addresses, n_within
 from cortado.normalisation import Normalisation
+from cortado.numbering import distinct
 from cortado.objectives.yields import Yields
 from cortado.points import Points, to_24_bits
-from cortado.tally import Tally, distinct
+from cortado.tally import Tally
 from cortado.variations import both_sides, nuisance_of, sides_of
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Sample:
             Counter({(source.dataset, name): n for name, n in invalid.items()}),
             Counter({source.dataset: n_missing} if n_missing else {}),
             max_cells,
-        )._within_limit()
+        )._with()
 
     def __add__(self, other: Sample) -> Sample:
         if not isinstance(other, Sample):
@@ -165,39 +166,36 @@ class Sample:
             raise InputError(
                 "samples of different features, coordinates, cell widths, folds or max_cells cannot be added"
             )
-        doublings = max(self.doublings, other.doublings)
+        return self._with(other)
+
+    def _with(self, *others: Sample) -> Sample:
+        """This sample and others, with as few doublings as bring the sum below ``max_cells``, if any do.
+
+        Cells are counted before anything is added up: a sum that has to be made again is memory for nothing.
+        """
+        samples = (self, *others)
+        tables = [sample.cells for sample in samples]
+        doublings = max(sample.doublings for sample in samples)
+        most = self.features.dimensions * _ALL_IN_ONE
+        while True:
+            joint = Joint.of(tables, [sample._shift(doublings) for sample in samples])
+            if doublings >= most or joint.n_rows <= self.max_cells:
+                break
+            doublings += 1
         return replace(
             self,
-            cells=self._doubled(doublings) + other._doubled(doublings),
-            invalid=self.invalid + other.invalid,
-            missing=self.missing + other.missing,
+            cells=joint.cells(),
+            invalid=sum((sample.invalid for sample in samples), Counter()),
+            missing=sum((sample.missing for sample in samples), Counter()),
             doublings=doublings,
-        )._within_limit()
+        )
 
-    def _within_limit(self) -> Sample:
-        """This sample with as many more doublings as bring it below ``max_cells``, as far as they can."""
-        sample = self
-        while sample._n_cells > self.max_cells and sample.doublings < self.features.dimensions * _ALL_IN_ONE:
-            doublings = sample.doublings + 1
-            sample = replace(sample, cells=sample._doubled(doublings), doublings=doublings)
-        return sample
-
-    @property
-    def _n_cells(self) -> int:
-        """The number of cells in the channel and variation that has the most."""
-        n = Counter[tuple[str, str]]()
-        for source, rows in zip(self.cells.sources, np.bincount(self.cells.source).tolist(), strict=False):
-            n[source.channel, source.variation] += rows
-        return max(n.values(), default=0)
-
-    def _doubled(self, doublings: int) -> Cells:
-        """The cells after so many doublings in all."""
-        if doublings == self.doublings:
-            return self.cells
-        times = _times_doubled(doublings, self.features.dimensions)
-        key = self.cells.key >> (times - _times_doubled(self.doublings, self.features.dimensions))
-        key[:, times >= _ALL_IN_ONE] = 0  # cells on either side of 0 never meet by doubling
-        return self.cells.moved(key)
+    def _shift(self, doublings: int) -> Integers:
+        """(d,) the bits that addresses lose by so many doublings in all."""
+        d = self.features.dimensions
+        times = _times_doubled(doublings, d)
+        # Cells on either side of 0 never meet by doubling.
+        return np.where(times >= _ALL_IN_ONE, 64, times - _times_doubled(self.doublings, d))
 
     @property
     def is_coarse(self) -> bool:

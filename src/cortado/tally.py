@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,44 +13,30 @@ from cortado.kernels import (
     addresses,
     columns,
     mark,
-    merge_rows,
+    n_different,
     number_in_box,
-    ranked,
     sort_roughly,
     sum_records,
+    sum_sorted,
 )
+from cortado.numbering import UInt64s, extent, in_order, numbers
+from cortado.rows import Rows, Union, zeros
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-# To look at all addresses in a box is quicker than sorting as long as it is not much larger than the events.
+# To mark the addresses in a box is quicker than sorting as long as it is not much larger than the events.
 _BOX_PER_EVENT = 16
 _BOX_ALWAYS = 1 << 16
-
-
-class Rows(NamedTuple):
-    """Rows of sums, unique and sorted by their address: its ``first`` integer (n,), and the others, ``key``.
-
-    ``key`` (n, d); ``sums`` (n, 3 + m) Σw, Σw², Σ|w| and m moments Σ|w|·u; ``n_events`` (n,).
-    """
-
-    first: Integers
-    key: Integers
-    sums: Floats
-    n_events: Integers
-
-    def merged(self, other: Rows) -> Rows:
-        """The rows of both, those of the same address added."""
-        return Rows(
-            *merge_rows(*self, *other, columns(self.key.shape[1]), columns(self.sums.shape[1])),
-        )
+_MOST_SORTED = 1 << 40
 
 
 class Tally:
     """Sums of at most ``n_events`` events, with addresses of c = ``dimensions`` integers and m ``moments``.
 
-    Addresses in a box, that of the addresses of the first events, have a number. Those of other events, which
-    are few unless the events come in an order, are sorted in the end.
+    Addresses in a box, that of the addresses of the first events, have a number. In a small box the numbers
+    are marked as they come; those in a large one are sorted in the end. So are the addresses of other events,
+    which are few unless the events come in an order.
     """
 
     def __init__(self, n_events: int, dimensions: int, moments: int) -> None:
@@ -79,45 +65,56 @@ class Tally:
         new = slice(self._n, self._n + len(number))
         self._number[new], self._weight[new], self._coordinates[:, new] = number, weight, coordinates
         self._n = new.stop
-        mark(number, self._seen, self._in_part)
+        if not self._is_sparse:
+            mark(number, self._seen, self._in_part)
 
     def rows(self) -> Rows:
         """What was added up. Nothing can be added any more."""
-        numbers = np.flatnonzero(self._seen)
-        m = columns(len(self._coordinates))
-        sums, n_events = np.zeros((len(numbers), 3 + len(m))), np.zeros(len(numbers), np.int64)
-        events = self._number[: self._n], self._weight[: self._n], self._coordinates[:, : self._n]
-        sort_roughly(*events, self._in_part, m, self._records)
-        sum_records(self._records, self._seen, self._in_part, m, sums, n_events)
+        n = self._n
+        events = self._number[:n], self._weight[:n], self._coordinates[:, :n]
+        inside = self._sorted_sums(*events) if self._is_sparse else self._marked_sums(*events)
         _give_back(self._memory)
         del self._memory  # another tally may have it from now on
-        inside = Rows(*addresses(numbers, self._low, self._span), sums, n_events)
         if not self._outside:
             return inside
-        address, weight, coordinates = (
-            np.ascontiguousarray(np.concatenate(part, axis=-1)) for part in zip(*self._outside, strict=True)
+        outside = _sums_anywhere(
+            *(np.concatenate(part, axis=-1) for part in zip(*self._outside, strict=True))
         )
-        unique, index = distinct(address.T)
-        tally = Tally(len(weight), 1, len(m))
-        tally.add(index[None], weight, coordinates)
-        _, _, sums, n_events = tally.rows()
-        return inside.merged(Rows(unique[:, 0].copy(), unique[:, 1:].copy(), sums, n_events))
+        return Union.of((inside, outside)).rows()
+
+    def _marked_sums(self, number: Integers, weight: Floats, coordinates: Floats) -> Rows:
+        there = np.flatnonzero(self._seen)
+        rows = _no_sums(len(there), len(self._low), len(coordinates))
+        m = columns(len(coordinates))
+        sort_roughly(number, weight, coordinates, self._in_part, m, self._records)
+        sum_records(self._records, self._seen, self._in_part, m, rows.sums, rows.n_events)
+        addresses(there, self._low, self._span, rows.first, rows.key)
+        return rows
+
+    def _sorted_sums(self, number: Integers, weight: Floats, coordinates: Floats) -> Rows:
+        order = in_order(number, math.prod(self._span.tolist()))
+        event, rows = _sums_in_order(order, weight, coordinates, len(self._low))
+        addresses(number[event], self._low, self._span, rows.first, rows.key)
+        return rows
 
     def _choose_box(self, address: Integers) -> None:
         """Make the box that of some addresses (c, n), with a quarter around it if it may be so large."""
-        low, span = _extent(address)
-        for around in ([s // 4 for s in span], [0] * len(span)):
-            wide = [s + 2 * a for s, a in zip(span, around, strict=True)]
-            if math.prod(wide) <= self._largest:
-                self._use_box([first - a for first, a in zip(low, around, strict=True)], wide)
+        low, span = extent(address.min(axis=1), address.max(axis=1))
+        around, none = [s // 4 for s in span], [0] * len(span)
+        for margin, most in ((around, self._largest), (none, self._largest), (around, _MOST_SORTED)):
+            wide = [s + 2 * a for s, a in zip(span, margin, strict=True)]
+            if math.prod(wide) <= most:
+                self._use_box([first - a for first, a in zip(low, margin, strict=True)], wide)
                 return
 
     def _use_box(self, low: list[int], span: list[int]) -> None:
         self._low, self._span = np.array(low), np.array(span)
         size = math.prod(span)
-        self._seen = self._marks[:size]
-        self._seen[:] = False
-        self._in_part = np.zeros(-(-size // PART), np.int64)
+        self._is_sparse = size > self._largest
+        if not self._is_sparse:
+            self._seen = self._marks[:size]
+            self._seen[:] = False
+            self._in_part = np.zeros(-(-size // PART), np.int64)
 
 
 # Memory of earlier fills: to get it from the system anew, page by page, takes about as long as the sums.
@@ -143,31 +140,21 @@ def _give_back(memory: npt.NDArray[np.uint8]) -> None:
         _spare.append(memory)
 
 
-def distinct(address: Integers) -> tuple[Integers, Integers]:
-    """The different rows of ``address`` (n, c), sorted, and which of them each row is, (n,).
-
-    As of :func:`numpy.unique` along the first axis; quicker where the rows, as digits, make one number.
-    """
-    if not address.size:
-        return address[:0], np.zeros(len(address), np.int64)
-    columns = np.ascontiguousarray(address.T)
-    low, span = _extent(columns)
-    if math.prod(span) >= 1 << 62:
-        unique, index = np.unique(address, axis=0, return_inverse=True)
-        return unique, index.reshape(-1)
-    corner, extent = np.array(low), np.array(span)
-    number = number_in_box(columns, corner, extent)
-    if math.prod(span) <= max(_BOX_PER_EVENT * len(number), _BOX_ALWAYS):
-        numbers, index = ranked(number, math.prod(span))
-    else:
-        numbers, index = np.unique(number, return_inverse=True)
-    return np.column_stack(addresses(numbers, corner, extent)), index
+def _sums_anywhere(address: Integers, weight: Floats, coordinates: Floats) -> Rows:
+    """Sums of n events wherever their ``address`` (c, n) is; ``weight`` (n,), ``coordinates`` (m, n)."""
+    event, rows = _sums_in_order(in_order(*numbers(address)), weight, coordinates, len(address))
+    rows.first[:], rows.key[:] = address[0, event], address[1:, event].T
+    return rows
 
 
-def _extent(columns: Integers) -> tuple[list[int], list[int]]:
-    """The smallest integer in each of c columns (c, n), and how many there are up to the largest.
+def _sums_in_order(
+    order: tuple[UInt64s, int], weight: Floats, coordinates: Floats, dimensions: int
+) -> tuple[Integers, Rows]:
+    """Rows whose address is yet to be set to that of an event (r,), and these events."""
+    rows = _no_sums(n_different(*order), dimensions, len(coordinates))
+    event = sum_sorted(*order, weight, coordinates, columns(len(coordinates)), rows.sums, rows.n_events)
+    return event, rows
 
-    Python integers: the span of distant addresses does not fit 64 bits.
-    """
-    low, high = columns.min(axis=1).tolist(), columns.max(axis=1).tolist()
-    return low, [last - first + 1 for first, last in zip(low, high, strict=True)]
+
+def _no_sums(n: int, dimensions: int, moments: int) -> Rows:
+    return Rows(np.empty(n, np.int64), *zeros(n, dimensions - 1, 3 + moments))

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.errors import ConfigError, checked_integer
+from cortado.numbering import distinct
 from cortado.objectives import Objective
 from cortado.points import Points, sums_by_index
 from cortado.sample import Sample
-from cortado.tally import distinct
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
