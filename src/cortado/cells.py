@@ -122,6 +122,9 @@ class Cells:
     def __add__(self, other: Cells) -> Cells:
         if not isinstance(other, Cells):
             return NotImplemented
+        _refuse_other_shape(self, other)
+        if not self.sources or not other.sources:
+            return self if self.sources else other
         return Joint.of((self, other)).cells()
 
     def relabel(self, rename: Callable[[Source], Source], factor: Mapping[str, float] | None = None) -> Cells:
