@@ -252,6 +252,15 @@ def test_a_union_knows_its_rows_before_they_are_added_up(chunk, other, bits):
     )
 
 
+@given(chunks=st.lists(any_events(10), min_size=1, max_size=5))
+def test_many_tables_add_up_at_once_as_one_after_the_other(chunks):
+    tables = [fill(chunk) for chunk in chunks]
+    together = Joint.of(tables).cells()
+    one_by_one = reduce(lambda a, b: Joint.of((a, b)).cells(), tables)
+    assert rows(together) == rows(one_by_one)
+    assert together.sources == one_by_one.sources
+
+
 def test_weights_that_cancel_leave_a_row():
     cells = fill([Event("a", 0, (1, 2), w, (0.5, 0.5)) for w in (2.0, -2.0, 0.0)])
     ((sums, count),) = rows(cells).values()

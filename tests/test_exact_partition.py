@@ -30,7 +30,7 @@ from cortado.objectives import (
     array_namespace,
     as_objective,
 )
-from cortado.objectives.gradient import ValueAndGradient
+from cortado.objectives.gradient import ValuesAndGradients
 from cortado.points import Points
 from cortado.sample import Sample
 
@@ -96,12 +96,12 @@ def partition(toy: Points) -> Partition:
 def test_alternation_never_lowers_a_quadrature_sum(seed: int) -> None:
     points = random_points(60, seed)
     objective = Asimov(SIGNALS, "quadrature", other_signals="ignored") + MinBackground(0.0)
-    function = ValueAndGradient(PROCESSES, objective)
+    function = ValuesAndGradients(PROCESSES, [objective])
     columns = np.concatenate([points.sumw, points.sumw2, points.count])
     category = np.random.default_rng(seed).integers(0, 4, 60)
     met = []
     for _ in range(5):
-        value, gradient = function(sums_of(columns, category, 4))
+        ((value, gradient),) = function(sums_of(columns, category, 4))
         assert value == pytest.approx(objective.value(points.yields(category, 4)), rel=1e-12)
         met.append(value)
         category = (gradient @ columns).argmax(axis=0)
@@ -113,19 +113,19 @@ def test_gradients_are_those_of_the_value() -> None:
     objective = Asimov(SIGNALS) + MinEffectiveEvents(5.0)
     random = np.random.default_rng(0)
     sums = random.gamma(5.0, 1.0, (3, 12))
-    function = ValueAndGradient(PROCESSES, objective)
-    value, gradient = function(sums)
+    function = ValuesAndGradients(PROCESSES, [objective])
+    ((value, gradient),) = function(sums)
     sumw, sumw2, count = np.split(sums.T, 3)
     assert value == pytest.approx(float(objective(Yields(PROCESSES, sumw, sumw2, count))))
     for index in np.ndindex(3, 12):
         step = np.zeros((3, 12))
         step[index] = 1e-5
-        slope = (function(sums + step)[0] - function(sums - step)[0]) / 2e-5
+        slope = (function(sums + step)[0][0] - function(sums - step)[0][0]) / 2e-5
         assert gradient[index] == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
 def test_a_function_that_ignores_the_yields_has_no_gradient() -> None:
-    value, gradient = ValueAndGradient(PROCESSES, lambda _: 2.0)(np.ones((3, 12)))
+    ((value, gradient),) = ValuesAndGradients(PROCESSES, [lambda _: 2.0])(np.ones((3, 12)))
     assert value == 2.0
     assert not gradient.any()
 

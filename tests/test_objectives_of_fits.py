@@ -269,7 +269,7 @@ def test_where_nothing_is_known_uncertainties_are_infinite():
 @pytest.mark.parametrize("kind", [ProfiledSignificance, Precision])
 def test_a_negative_sum_of_a_signal_is_no_signal(kind, sum_of_signal, simulation):
     """Neither NaN nor a reward, however close to none the sum of all processes is."""
-    from cortado.objectives.gradient import ValueAndGradient
+    from cortado.objectives.gradient import ValuesAndGradients
 
     plain = random_yields(3)
     plain.sumw[:, 0] = plain.varied[..., 0] = [0.0, 3.0, 20.0, 30.0]
@@ -278,7 +278,7 @@ def test_a_negative_sum_of_a_signal_is_no_signal(kind, sum_of_signal, simulation
     negative.varied[:, :, 0, 0] = 1.3 * sum_of_signal
     for other_signals in ("floating", "background"):
         term = kind(SIGNALS, nuisances=NUISANCES, simulation=simulation, other_signals=other_signals)
-        value, gradient = ValueAndGradient(PROCESSES, term, NUISANCES)(negative.rows.T)
+        ((value, gradient),) = ValuesAndGradients(PROCESSES, [term], NUISANCES)(negative.rows.T)
         assert value == pytest.approx(term(plain))
         assert term.each(negative) == pytest.approx(term.each(plain))
         assert np.isfinite(gradient).all()
@@ -311,11 +311,11 @@ TERMS = [
 
 @pytest.mark.parametrize("term", TERMS, ids=repr)
 def test_gradients_are_those_of_the_value(term):
-    from cortado.objectives.gradient import ValueAndGradient
+    from cortado.objectives.gradient import ValuesAndGradients
 
     yields = random_yields(8)
     rows = yields.rows
-    value, gradient = ValueAndGradient(PROCESSES, term, NUISANCES)(rows.T)
+    ((value, gradient),) = ValuesAndGradients(PROCESSES, [term], NUISANCES)(rows.T)
 
     def at(changed):
         return float(term(Yields.of_rows(PROCESSES, changed, NUISANCES)))

@@ -40,8 +40,10 @@ def declared_arrays(
     if len(columns) != n_features:
         raise InputError(f"names must be one a feature, {n_features}, got {list(columns)}")
     features = Features.declare(columns, coordinates, missing)
-    together = np.concatenate([x for x, _ in arrays.values()])
-    return features.with_widths_from(together[~missing_events(features, together)]), arrays
+    if None in features.widths:
+        together = np.concatenate([x for x, _ in arrays.values()])
+        features = features.with_widths_from(together[~missing_events(features, together)])
+    return features, arrays
 
 
 def identifiers(

@@ -177,6 +177,14 @@ def row_sums(table: Any, index: Integers, n: int) -> Any:
 
 
 @compiled
+def round_bits(bits: Integers, dropped: int) -> None:
+    """Round floating-point numbers, given as ``bits`` (n,), to even without so many of their last bits."""
+    half, kept = (1 << (dropped - 1)) - 1, -1 << dropped
+    for i in range(len(bits)):
+        bits[i] = (bits[i] + ((bits[i] >> dropped) & 1) + half) & kept
+
+
+@compiled
 def n_within(values: Any, low: float, high: float) -> int:
     """How many values (n,) lie between two numbers or are one of them."""
     n = 0

@@ -71,7 +71,7 @@ def in_order(number: Integers, size: int) -> tuple[UInt64s, int]:
 
 
 def row_places(tables: Sequence[tuple[Integers, Integers, Integers]]) -> tuple[list[Order], int]:
-    """Where the rows of one or two tables are among the different ones of all; and how many those are.
+    """Where the rows of tables are among the different ones of all; and how many those are.
 
     They are sorted. A row of a table, (first, key, shift), has the address ``first`` (n,) and ``key`` (n, d)
     >> ``shift`` (d,); a shift by 64 makes it 0.
@@ -79,11 +79,17 @@ def row_places(tables: Sequence[tuple[Integers, Integers, Integers]]) -> tuple[l
     own, size = _numbers_of_rows(tables)
     # Each for itself: the larger one is most often sorted already, and needs no memory to be so.
     found = [_own_places(own.pop(0), size) for _ in tables]
-    places, different = zip(*found, strict=True)
-    if len(found) == 1:
-        *rows, n_rows = np.arange(len(different[0]), dtype=np.int32), len(different[0])
-    else:
-        *rows, n_rows = places_merged(*different)
+    places, (together, *others) = zip(*found, strict=True)
+    rows, n_rows = [np.arange(len(together), dtype=np.int32)], len(together)
+    for number in others:
+        before, new, n_rows = places_merged(together, number)
+        rows = [before[r] for r in rows] if len(rows) > 1 else [before]
+        rows.append(new)
+        if len(rows) < len(found):
+            merged = np.empty(n_rows, np.int64)
+            put(before, together, merged)
+            put(new, number, merged)
+            together = merged
     return [r if place is None else r[place] for r, place in zip(rows, places, strict=True)], n_rows
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cortado.coordinates import Features
 from cortado.errors import ConfigError
-from cortado.kernels import row_sums
+from cortado.kernels import round_bits, row_sums
 from cortado.numbering import distinct
 from cortado.objectives.yields import Yields
 
@@ -122,8 +122,6 @@ def to_24_bits(values: Floats) -> Floats:
     of that. Rounded, the points are the same numbers whatever the order; no quoted result is computed from
     them.
     """
-    # The upper 24 bits of 53, rounded to even: the same as by frexp and ldexp, in a tenth of the time.
-    bits = np.array(values, np.float64).view(np.int64)
-    bits += ((bits >> _DROPPED) & 1) + ((1 << (_DROPPED - 1)) - 1)
-    bits &= -1 << _DROPPED
-    return bits.view(np.float64)
+    rounded = np.array(values, np.float64, order="C")
+    round_bits(rounded.reshape(-1).view(np.int64), _DROPPED)
+    return rounded

@@ -51,7 +51,7 @@ class Union:
 
     @classmethod
     def of(cls, tables: Sequence[Rows], shifts: Sequence[Integers] | None = None) -> Union:
-        """A union of one table or two, with equal numbers of columns; by default no bits are lost."""
+        """A union of tables with equal numbers of columns; by default no bits are lost."""
         if shifts is None:
             shifts = [np.zeros(table.key.shape[1], np.int64) for table in tables]
         pairs = list(zip(tables, shifts, strict=True))

@@ -113,13 +113,22 @@ class Sample:
             numbers are absent for a process or not one integer an event.
         """
         features, arrays = declared_arrays(processes, coordinates, names, missing)
-        sample = cls.empty(features, n_folds, max_cells)
-        for process, (x, w) in arrays.items():
-            # With one fold nothing depends on them, and hashing events would take as long as summing them.
-            unused = n_folds == 1 and event_ids is None
-            event_id = None if unused else identifiers(process, x, w, event_ids)
-            sample = sample + cls.from_events(features, n_folds, Source(process), x, w, event_id, max_cells)
-        return sample.checked(arrays).without_negative_processes()
+        empty = cls.empty(features, n_folds, max_cells)
+        # With one fold nothing depends on them, and hashing events would take as long as summing them.
+        unused = n_folds == 1 and event_ids is None
+        samples = [
+            cls.from_events(
+                features,
+                n_folds,
+                Source(process),
+                x,
+                w,
+                None if unused else identifiers(process, x, w, event_ids),
+                max_cells,
+            )
+            for process, (x, w) in arrays.items()
+        ]
+        return empty._with(*samples).checked(arrays).without_negative_processes()
 
     @classmethod
     def from_events(
@@ -230,14 +239,16 @@ class Sample:
 
     def without_negative_processes(self) -> Sample:
         """This sample, if every process has a positive nominal total weight; else ``InputError``."""
-        nominal = self.cells.select(lambda s: s.variation == NOMINAL).relabel(
-            lambda s: Source(s.dataset, s.channel)
-        )
-        totals = np.bincount(nominal.source, weights=nominal.sums[:, SUMW], minlength=len(nominal.sources))
-        for source, total in zip(nominal.sources, totals, strict=True):
+        of_source = np.bincount(self.cells.source, self.cells.sums[:, SUMW], len(self.cells.sources))
+        totals = dict[tuple[str, str], float]()
+        for source, total in zip(self.cells.sources, of_source.tolist(), strict=True):
+            if source.variation == NOMINAL:
+                key = source.dataset, source.channel
+                totals[key] = totals.get(key, 0.0) + total
+        for (process, _), total in totals.items():
             if not total > 0:
                 raise InputError(
-                    f"process {source.dataset!r} has a total weight of {total:.6g}; it must be positive"
+                    f"process {process!r} has a total weight of {total:.6g}; it must be positive"
                 )
         return self
 
@@ -364,7 +375,7 @@ class Sample:
         header = [self.features.model_dump_json(), self.n_folds, self.doublings, self.cells.sources]
         content = hashlib.sha256(json.dumps(header).encode())
         for column in (self.cells.source, self.cells.key, self.cells.count, to_24_bits(self.cells.sums)):
-            content.update(np.ascontiguousarray(column).tobytes())
+            content.update(np.ascontiguousarray(column).data)
         return content.hexdigest()
 
     def save(self, path: str | Path) -> None:

@@ -21,7 +21,7 @@ from cortado.exact.beginnings import interest, scattered
 from cortado.exact.given import points_of
 from cortado.exact.prices import Requirement, assigned
 from cortado.objectives import Floor, Objective, Yields, array_namespace, as_objective
-from cortado.objectives.gradient import ValueAndGradient
+from cortado.objectives.gradient import ValuesAndGradients
 from cortado.points import Points, sums_by_index
 from cortado.sample import Sample
 
@@ -118,12 +118,17 @@ def hard_partition(
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """A partition: category (n,), sums (K, R), objective (−∞ if a floor is broken) and gradient (K, R)."""
+    """A partition: category (n,), objective, −∞ if a floor is broken, and its gradient (K, R).
+
+    For each floor ``lacks`` (K,) says how far the categories are from it, and ``slopes`` (K, R) how fast that
+    grows.
+    """
 
     category: Integers
-    sums: Floats
     value: float
     gradient: Floats
+    lacks: list[Floats]
+    slopes: list[Floats]
 
     @property
     def allowed(self) -> bool:
@@ -140,8 +145,8 @@ class _Search:
         self._points, self._goal, self._n = points, goal, n_categories
         self._interest = interest(points, goal.signals)
         self._columns = points.as_yields.rows
-        self._worth = self._with_gradient(partial(goal.soft, strength=0.0))
-        self._gaps = [self._with_gradient(partial(_gap, goal, floor)) for floor in goal.floors]
+        functions = [partial(goal.soft, strength=0.0), *(partial(_gap, goal, f) for f in goal.floors)]
+        self._worth_and_gaps = ValuesAndGradients(points.processes, functions, points.nuisances)
 
     def end(self, rng: np.random.Generator, hops: int) -> _State:
         """Where a random beginning comes to."""
@@ -155,8 +160,8 @@ class _Search:
     def assigned(self, state: _State) -> tuple[Integers, Floats]:
         """Where the cells are worth most, (n,), and what they are worth, (K, n), by the present gradients."""
         requirements = [
-            self._requirement(state, floor, gap)
-            for floor, gap in zip(self._goal.floors, self._gaps, strict=True)
+            self._requirement(state, lack, slope)
+            for lack, slope in zip(state.lacks, state.slopes, strict=True)
         ]
         return assigned(self._merit(state.gradient), state.category, requirements)
 
@@ -203,15 +208,22 @@ class _Search:
 
     def _state(self, category: Integers) -> _State:
         sums = sums_of(self._columns, category, self._n)
-        value, gradient = self._worth(sums)
-        met = not self._goal.shortfall(self._yields(sums)).any()
-        return _State(category, sums, value if met and np.isfinite(value) else -np.inf, gradient)
-
-    def _requirement(self, state: _State, floor: Floor, gap: ValueAndGradient) -> Requirement:
-        lack = floor.gap(self._goal.prepared(self._yields(state.sums)))
+        prepared = self._goal.prepared(Yields.of_rows(self._points.processes, sums.T, self._points.nuisances))
+        lacks = [floor.gap(prepared) for floor in self._goal.floors]
         # What closes the gap of a category without events cannot be seen from there.
-        pedestal = np.clip(lack, 0.0, None)[:, None] * state.sums.mean(axis=0)
-        brought = self._merit(-gap(state.sums + pedestal)[1])
+        filled = [sums + np.clip(lack, 0.0, None)[:, None] * sums.mean(axis=0) for lack in lacks]
+        (value, gradient), *gaps = self._worth_and_gaps(sums, *filled)
+        met = all((lack <= 0).all() for lack in lacks)
+        return _State(
+            category,
+            value if met and np.isfinite(value) else -np.inf,
+            gradient,
+            lacks,
+            [slope for _, slope in gaps],
+        )
+
+    def _requirement(self, state: _State, lack: Floats, slope: Floats) -> Requirement:
+        brought = self._merit(-slope)
         of_its_own = brought[state.category, np.arange(len(state.category))]
         return Requirement(brought, lack + np.bincount(state.category, of_its_own, self._n))
 
@@ -223,12 +235,6 @@ class _Search:
             if slope.any():
                 merit += slope[:, None] * column
         return merit
-
-    def _with_gradient(self, function: Callable[[Yields], Any]) -> ValueAndGradient:
-        return ValueAndGradient(self._points.processes, function, self._points.nuisances)
-
-    def _yields(self, sums: Floats) -> Yields:
-        return Yields.of_rows(self._points.processes, sums.T, self._points.nuisances)
 
 
 def _gap(goal: Objective, floor: Floor, yields: Yields) -> Any:

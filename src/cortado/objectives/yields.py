@@ -47,13 +47,12 @@ class Yields:
     @classmethod
     def of_rows(cls, processes: tuple[str, ...], rows: Any, nuisances: tuple[str, ...] = ()) -> Yields:
         """Yields from their :attr:`rows`."""
-        n = len(processes)
-        sumw, sumw2, count = (rows[i * n : (i + 1) * n] for i in range(3))
+        n, xp = len(processes), array_namespace(rows)
+        sumw, sumw2, count, more = xp.split(rows, [n, 2 * n, 3 * n])
         if not nuisances:
             return cls(processes, sumw, sumw2, count)
         shape = (len(nuisances), 2, n, -1)
-        varied = array_namespace(rows).reshape(rows[3 * n :], shape)
-        return cls(processes, sumw, sumw2, count, nuisances=nuisances, varied=varied)
+        return cls(processes, sumw, sumw2, count, nuisances=nuisances, varied=xp.reshape(more, shape))
 
     @property
     def rows(self) -> Any:

@@ -22,7 +22,7 @@ from cortado.objectives import (
     MinEvents,
     Objective,
 )
-from cortado.objectives.gradient import ValueAndGradient
+from cortado.objectives.gradient import ValuesAndGradients
 from cortado.points import Points
 
 Floats = npt.NDArray[np.float64]
@@ -98,7 +98,7 @@ def _exact_start(
     category = binning.assign(points.place)
     columns = points.as_yields.rows
     sums = sums_of(columns, category, n_categories)
-    _, gradient = ValueAndGradient(points.processes, objective, points.nuisances)(sums)
+    ((_, gradient),) = ValuesAndGradients(points.processes, [objective], points.nuisances)(sums)
     return _start(points, category, columns.T @ gradient.T, n_categories, points, objective, rng)
 
 
