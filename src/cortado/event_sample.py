@@ -88,8 +88,10 @@ class Stream:
             yield self._some(start, start + _PIECE)
 
     def _some(self, start: int, stop: int) -> Floats:
-        rows = self.rows if isinstance(self.rows, np.ndarray) else _rows_of(self.rows, self.n_events)
-        return np.array(rows[start:stop])  # a copy: where it is mapped, a file takes no memory afterwards
+        if isinstance(self.rows, np.ndarray):
+            return self.rows[start:stop]
+        # A copy: mapped, a file takes no memory afterwards.
+        return np.array(_rows_of(self.rows, self.n_events)[start:stop])
 
 
 @dataclass(frozen=True, eq=False)

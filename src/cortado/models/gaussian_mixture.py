@@ -161,7 +161,8 @@ class GaussianMixture(LateModel):
         """
         location = self._value("location")
         n_dimensions = location.shape[0]
-        z = (coordinates(u, n_dimensions) - location) / self._value("scale")
+        # Places come last in memory, here and in what is made of it: loops over them take several at a time.
+        z = tf.transpose((coordinates(u, n_dimensions) - location) / self._value("scale"))
         logits, means, tril = self._parameters()
         identity = tf.eye(n_dimensions, batch_shape=[self.n_categories], dtype=tf.float64)
         inverse = tf.linalg.triangular_solve(tril, identity)
@@ -169,17 +170,11 @@ class GaussianMixture(LateModel):
         linear = tf.linalg.matvec(precision, means)
         log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(tril)), axis=1)
         constant = tf.nn.log_softmax(logits) - 0.5 * tf.reduce_sum(linear * means, axis=1) - log_det
-        quadratic = tf.reshape(z[:, :, None] * z[:, None, :], (-1, n_dimensions**2))
-        features = tf.concat([tf.ones_like(z[:, :1]), z, quadratic], axis=1)
-        coefficients = tf.concat(
-            [
-                constant[None, :],
-                tf.transpose(linear),
-                -0.5 * tf.transpose(tf.reshape(precision, (-1, n_dimensions**2))),
-            ],
-            axis=0,
-        )
-        return features @ coefficients
+        quadratic = tf.reshape(z[:, None, :] * z[None, :, :], (n_dimensions**2, -1))
+        features = tf.concat([tf.ones_like(z[:1]), z, quadratic], axis=0)
+        second = -0.5 * tf.reshape(precision, (-1, n_dimensions**2))
+        coefficients = tf.concat([constant[:, None], linear, second], axis=1)
+        return tf.transpose(coefficients @ features)
 
     def memberships(self, u: Any, sharpness: Any = 1.0) -> Any:
         """(n, K) memberships at coordinates u (n, d), or per process for a mapping; rows sum to 1."""

@@ -14,7 +14,7 @@ from cortado.categorizer.rules import ModelRule, TableRule
 from cortado.errors import ConfigError, InputError
 from cortado.models.start import Start
 from cortado.models.storage import read_model, write_model
-from cortado.models.tensorflow import tf
+from cortado.models.tensorflow import softmax, tf
 from cortado.models.variables import variables_of
 from cortado.points import Points
 
@@ -215,6 +215,4 @@ def coordinates(u: Any, dimensions: int) -> Any:
 
 def tempered(logits: Any, sharpness: Any) -> Any:
     """softmax(sharpness · logits) of logits (n, K) over the last axis."""
-    # With the places last in memory, compiled loops over them take several at a time.
-    scaled = tf.transpose(logits * tf.cast(sharpness, tf.float64))
-    return tf.transpose(tf.nn.softmax(scaled, axis=0))
+    return tf.transpose(softmax(tf.transpose(logits) * tf.cast(sharpness, tf.float64)))

@@ -30,7 +30,7 @@ bijectors: Any = tfp.bijectors
 distributions: Any = tfp.distributions
 fill_triangular: Any = tfp.math.fill_triangular
 
-__all__ = ["bijectors", "distributions", "fill_triangular", "keras", "tf", "traced"]
+__all__ = ["bijectors", "distributions", "fill_triangular", "keras", "softmax", "tf", "traced"]
 
 
 def traced(function: Callable[..., Any], **options: Any) -> Any:
@@ -42,3 +42,15 @@ def traced(function: Callable[..., Any], **options: Any) -> Any:
     graph = tf.function(function, autograph=False, **options)
     graph._omit_frequent_tracing_warning = True
     return graph
+
+
+@tf.custom_gradient
+def softmax(logits: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Over the first axis, with a gradient of few operations. TensorFlow's own works on the last axis."""
+    powers = tf.exp(logits - tf.reduce_max(logits, axis=0))
+    shares = powers / tf.reduce_sum(powers, axis=0)
+
+    def gradient(upstream: Any) -> Any:
+        return shares * (upstream - tf.reduce_sum(shares * upstream, axis=0))
+
+    return shares, gradient

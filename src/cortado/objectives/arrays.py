@@ -6,7 +6,7 @@ TensorFlow is looked up, never imported: an array of its can only exist where it
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,19 +40,19 @@ def without_gradient(array: Any) -> Any:
     return array if _is_numpy(array) else _tensorflow(array).stop_gradient(array)
 
 
-def with_slopes(function: Callable[..., Any], slopes: Callable[..., Sequence[Any]], *at: Any) -> Any:
-    """``function`` of the elements of arrays of one shape, with derivatives as ``slopes`` gives them.
+def with_slope(function: Callable[[Any], Any], slope: Callable[[Any], Any], at: Any) -> Any:
+    """``function`` of every element of ``at``, with its derivative as ``slope`` gives it.
 
-    The graph of derivatives that are known is much smaller than that of ones that are worked out.
+    The graph of a derivative that is known is much smaller than that of one that is worked out.
     """
-    if _is_numpy(at[0]):
-        return function(*at)
+    if _is_numpy(at):
+        return function(at)
 
-    @_tensorflow(at[0]).custom_gradient
-    def known(*at: Any) -> tuple[Any, Callable[[Any], Any]]:
-        return function(*at), lambda upstream: [upstream * slope for slope in slopes(*at)]
+    @_tensorflow(at).custom_gradient
+    def known(t: Any) -> tuple[Any, Callable[[Any], Any]]:
+        return function(t), lambda upstream: upstream * slope(t)
 
-    return known(*at)
+    return known(at)
 
 
 def repeated(function: Callable[[Any], Any], start: Any, times: int, most: int, tolerance: float) -> Any:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortado.objectives.arrays import array_namespace, with_slopes
+import numpy as np
+
+from cortado.objectives.arrays import array_namespace
 from cortado.objectives.deviance import deviance
 from cortado.objectives.significance import InCategories, Significance
 from cortado.objectives.yields import Yields
@@ -28,22 +30,17 @@ def squared_significance(signal: Any, background: Any) -> Any:
     xp = array_namespace(background)
     usable = (background > LEAST_BACKGROUND) & (signal > 0)
     b = xp.where(usable, background, 1.0)
-    s = xp.where(usable, signal, 0.0)
-    return with_slopes(lambda s, b: b * deviance(s / b), _slopes, s, b)
-
-
-def _slopes(s: Any, b: Any) -> tuple[Any, Any]:
-    in_signal, against_background = tangent(s / b)
-    return in_signal, -against_background
+    ratio = xp.where(usable, signal, 0.0) / b
+    return b * deviance(ratio)
 
 
 def tangent(ratio: Any) -> tuple[Any, Any]:
-    """Slopes α = 2 ln(1 + t) and β = 2 [t − ln(1 + t)] of Z² in s and −b where s/b is t ≥ 0.
+    """Slopes α = 2 ln(1 + t) and β = 2 [t − ln(1 + t)] of Z² in s and −b where s/b is t ≥ 0, numpy arrays.
 
     Z² is convex and grows in proportion with s and b together, so that its tangent plane lies below it:
     Z²(s, b) ≥ α s − β b wherever s and b are, with equality for s/b = t.
     """
-    logarithm = array_namespace(ratio).log1p(ratio)
+    logarithm = np.log1p(ratio)
     return 2 * logarithm, 2 * (ratio - logarithm)
 
 

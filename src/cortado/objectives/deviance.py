@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortado.objectives.arrays import array_namespace, with_slopes
+from cortado.objectives.arrays import array_namespace, with_slope
 
 # Below this |t| the closed form loses digits to cancellation and the series is exact to rounding.
 _SERIES_BELOW = 1e-2
@@ -13,7 +13,7 @@ _SERIES_ORDER = 9
 
 def deviance(t: Any) -> Any:
     """2 [(1 + t) ln(1 + t) − t] for t > −1; times m, the deviance of a count (1 + t) m from the mean m."""
-    return with_slopes(_deviance, lambda t: [2 * array_namespace(t).log1p(t)], t)
+    return with_slope(_deviance, lambda t: 2 * array_namespace(t).log1p(t), t)
 
 
 def deviance_by_ratio(t: Any) -> Any:

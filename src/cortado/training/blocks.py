@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cortado.categorizer.rules import ModelRule
 from cortado.event_sample import Stream
 from cortado.models import Model
-from cortado.models.tensorflow import tf, traced
+from cortado.models.tensorflow import softmax, tf, traced
 from cortado.shares import LARGEST, Shares, products
 
 Floats = npt.NDArray[np.float64]
@@ -43,18 +43,24 @@ class Unit:
 
     def read(self) -> tuple[Floats, Floats]:
         """Places (n, d) and weights (n,)."""
-        place, weight = zip(*(s.read(start, stop) for s, start, stop in self.stretches), strict=True)
+        parts = [stream.read(start, stop) for stream, start, stop in self.stretches]
+        if len(parts) == 1:
+            return parts[0]
+        place, weight = zip(*parts, strict=True)
         return np.concatenate(place), np.concatenate(weight)
 
-    def blocks(self, size: int) -> Iterator[tuple[Floats, Floats]]:
-        """Places (size, d), and w, w² and 1 of each event (3, size); 0 where a block holds fewer events."""
+    def blocks(self, size: int) -> Iterator[tuple[Floats, Floats, int]]:
+        """Places (size, d) and weights (size,), of which the first n are those of events; and n."""
         place, weight = self.read()
         for first in range(0, len(weight), size):
-            n = min(size, len(weight) - first)
-            # What is added is some event's place, where a model has a value.
-            padded, tables = np.repeat(place[first : first + 1], size, axis=0), np.zeros((3, size))
-            padded[:n], tables[:, :n] = place[first : first + n], _tables(weight[first : first + n])
-            yield padded, tables
+            some, w = place[first : first + size], weight[first : first + size]
+            if missing := size - len(w):
+                # What is added is some event's place, where a model has a value.
+                some, w = (
+                    np.concatenate([some, np.repeat(some[:1], missing, axis=0)]),
+                    np.pad(w, (0, missing)),
+                )
+            yield some, w, size - missing
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ class Kernel:
         self._model, self._shape, self._shares = model, shape, shares
         signature = [
             tf.TensorSpec((shape.block, shape.dimensions), tf.float64),
-            tf.TensorSpec((3, shape.block), tf.float64),
+            tf.TensorSpec((shape.block,), tf.float64),
+            tf.TensorSpec((), tf.int32),
             tf.TensorSpec((), tf.float64),
         ]
         n_sums = 3 + (len(shares.per_event) if shares else 0)
@@ -114,7 +121,7 @@ class Kernel:
     def soft_sums(self, unit: Unit, sharpness: float) -> Floats:
         """(3, K) Σ w m_k, Σ w² m_k and Σ m_k of memberships m_k; with shares also smooth Σ w m_k, (P, K)."""
         blocks = unit.blocks(self._shape.block)
-        sums = _added([self._sums(u, tables, sharpness)] for u, tables in blocks)[0]
+        sums = _added([self._sums(*block, sharpness)] for block in blocks)[0]
         if self._shares is None:
             return sums
         return np.concatenate([sums[:3], sums[3:] * self._equivalent(unit)])
@@ -128,13 +135,14 @@ class Kernel:
         if self._shares is not None:
             rows = np.concatenate([rows, factors[:, 3] * self._equivalent(unit)])
         blocks = unit.blocks(self._shape.block)
-        return _added(self._gradient(u, tables, sharpness, rows) for u, tables in blocks)
+        return _added(self._gradient(*block, sharpness, rows) for block in blocks)
 
     def hard_sums(self, unit: Unit, rule: ModelRule) -> Floats:
         """(3, K) Σw, Σw² and numbers of the events in each category of a rule."""
         place, weight = unit.read()
         category = rule.assign(place)
-        return np.stack([np.bincount(category, row, rule.n_categories) for row in _tables(weight)])
+        tables = (weight, weight * weight, None)
+        return np.stack([np.bincount(category, table, rule.n_categories) for table in tables])
 
     def _equivalent(self, unit: Unit) -> Floats:
         """(P, 1) of every process, the weight of as many effective events as weight 1 of the unit's has."""
@@ -142,14 +150,16 @@ class Kernel:
         per_event = self._shares.per_event
         return (per_event[unit.process] / per_event)[:, None]
 
-    def _soft(self, place: Any, tables: Any, sharpness: Any) -> Any:
+    def _soft(self, place: Any, weight: Any, n_events: Any, sharpness: Any) -> Any:
+        there = tf.cast(tf.range(self._shape.block) < n_events, tf.float64)
+        tables = tf.stack([weight, weight * weight, there])
         if self._shares is not None:
-            tables = tf.concat([tables, shares_at(self._shares, place) * tables[0]], axis=0)
+            tables = tf.concat([tables, shares_at(self._shares, place) * weight], axis=0)
         return tables @ tf.cast(self._model.memberships(place, sharpness), tf.float64)
 
-    def _product(self, place: Any, tables: Any, sharpness: Any, factors: Any) -> Any:
+    def _product(self, place: Any, weight: Any, n_events: Any, sharpness: Any, factors: Any) -> Any:
         with tf.GradientTape() as tape:
-            value = tf.reduce_sum(factors * self._soft(place, tables, sharpness))
+            value = tf.reduce_sum(factors * self._soft(place, weight, n_events, sharpness))
         variables = self._model.trainable_variables
         gradient = tape.gradient(value, variables, unconnected_gradients="zero")
         return [tf.convert_to_tensor(part) for part in gradient]
@@ -177,7 +187,7 @@ def shares_at(shares: Shares, place: Any) -> Any:
     z = tf.clip_by_value((place - shares.location) / shares.scale, -LARGEST, LARGEST) / 2
     rows = tf.stack(products(shares.exponents, tf.transpose(tf.cast(z, tf.float32))))
     logits = tf.constant(shares.coefficients.T, tf.float32) @ rows
-    return tf.cast(tf.nn.softmax(logits, axis=0), tf.float64)
+    return tf.cast(softmax(logits), tf.float64)
 
 
 def _cut(streams: Iterable[Stream], length: int) -> Iterator[tuple[tuple[Stream, int, int], ...]]:
@@ -201,10 +211,6 @@ def _cut(streams: Iterable[Stream], length: int) -> Iterator[tuple[tuple[Stream,
 def _n_processors() -> int:
     """Those that this process may use, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _tables(weight: Floats) -> Floats:
-    return np.stack([weight, weight * weight, np.ones_like(weight)])
 
 
 def _added(parts: Iterable[Sequence[Any]]) -> list[Floats]:
