@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Iterator[Callable[[]
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, function, arguments), daemon=True)
     process.start()
+    there.close()  # so that a process which ends too early is an error, not a wait for ever
 
     def run() -> float:
         here.send(True)
@@ -67,7 +68,8 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Iterator[Callable[[]
     try:
         yield run
     finally:
-        here.send(False)
+        with suppress(BrokenPipeError):
+            here.send(False)
         process.join()
 
 

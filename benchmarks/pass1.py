@@ -7,14 +7,15 @@ every value, folds from a hash of file and entry, log-ratios, and sums of w, w²
 
 Each program runs in a process of its own, in turns with the others. Counted is the time for which the
 processor works, after a first run that is not counted. Last, the peak memory of the pass over a tenth of the
-events, over all, and over ten times as many: the same file under ten names.
+events, over all, and over ten times as many, the same files under ten names: for log-ratios of three scores
+and of four, two and three dimensions, and for events of one dataset and of several that differ.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,39 +29,46 @@ from cortado import Collector, Sample
 from cortado.columnar import Dataset, FlatNtuple, open_executor, run_processor, take_inventory
 from cortado.columnar.datasets import DEFAULT_CHUNK_SIZE
 
-SCORES = ("p_1", "p_2", "p_3")
-COLUMNS = (*SCORES, "weight")
+MEANS = {3: (-2.0, -3.0, 0.0), 4: (-2.0, -3.0, -1.0, 0.0)}  # of the logits, by the number of scores
+N_DATASETS = (1, 3)
 COMPRESSIONS = {"zlib": uproot.ZLIB(1), "zstd": uproot.ZSTD(1), "uncompressed": None}
 _BASKET = 100_000
 
 
-def write_ntuple(path: Path, n_events: int, seed: int, compression: Any) -> None:
-    """A tree ``Events`` with three softmax scores and a weight, float32."""
+def write_ntuple(path: Path, n_events: int, seed: int, compression: Any, means: Sequence[float]) -> None:
+    """A tree ``Events`` with softmax scores, whose logits have these means, and a weight, float32."""
     random = np.random.default_rng(seed)
+    names = scores(len(means))
     with uproot.recreate(path, compression=compression) as file:
-        tree = file.mktree("Events", dict.fromkeys(COLUMNS, np.dtype(np.float32)))
+        tree = file.mktree("Events", dict.fromkeys((*names, "weight"), np.dtype(np.float32)))
         for start in range(0, n_events, _BASKET):
             n = min(_BASKET, n_events - start)
-            logits = random.normal([-2.0, -3.0, 0.0], 1.5, (n, 3))
-            scores = np.exp(logits)
-            scores /= scores.sum(axis=1, keepdims=True)
-            columns = {name: scores[:, i].astype(np.float32) for i, name in enumerate(SCORES)}
+            p = np.exp(random.normal(means, 1.5, (n, len(means))))
+            p /= p.sum(axis=1, keepdims=True)
+            columns = {name: p[:, i].astype(np.float32) for i, name in enumerate(names)}
             tree.extend(columns | {"weight": random.uniform(0.5, 1.5, n).astype(np.float32)})
+
+
+def scores(n: int) -> tuple[str, ...]:
+    """The names of n scores."""
+    return tuple(f"p_{i + 1}" for i in range(n))
 
 
 def bare_loop(path: Path, step: int) -> bh.Histogram:
     """Read the columns and fill a histogram of the scores."""
-    histogram = bh.Histogram(*(bh.axis.Regular(50, 0, 1) for _ in SCORES), storage=bh.storage.Weight())
-    for part in uproot.iterate(f"{path}:Events", COLUMNS, step_size=step, library="np"):
-        histogram.fill(*(part[name] for name in SCORES), weight=part["weight"])
+    names = scores(3)
+    histogram = bh.Histogram(*(bh.axis.Regular(50, 0, 1) for _ in names), storage=bh.storage.Weight())
+    for part in uproot.iterate(f"{path}:Events", (*names, "weight"), step_size=step, library="np"):
+        histogram.fill(*(part[name] for name in names), weight=part["weight"])
     return histogram
 
 
-def first_pass(paths: Sequence[Path], step: int) -> Sample:
-    """The sample of some files, with everything that the pass does, the look into the files included."""
-    processor = FlatNtuple(Collector(SCORES, "logratio"))
+def first_pass(files: Mapping[str, Sequence[Path]], step: int, n_scores: int = 3) -> Sample:
+    """The sample of some files by dataset, with all that the pass does, the look into the files included."""
+    processor = FlatNtuple(Collector(scores(n_scores), "logratio"))
+    datasets = [Dataset(name, tuple(map(str, paths))) for name, paths in files.items()]
     with open_executor(progress=False) as executor:
-        inventory = take_inventory([Dataset("toy", tuple(map(str, paths)))], executor, processor)
+        inventory = take_inventory(datasets, executor, processor)
         sample: Sample = run_processor(processor, inventory.chunks(step), executor)
         return sample
 
@@ -70,15 +78,16 @@ def speeds(folder: Path, n_events: int, step: int, repetitions: int) -> dict[str
     ratios, times = {}, {}
     for name, compression in COMPRESSIONS.items():
         path = folder / f"{name}.root"
-        write_ntuple(path, n_events, seed=1, compression=compression)
-        sample, histogram = first_pass([path], step), bare_loop(path, step)
+        write_ntuple(path, n_events, 1, compression, MEANS[3])
+        files = {"toy": [path]}
+        sample, histogram = first_pass(files, step), bare_loop(path, step)
         seen = (int(sample.cells.count.sum()), float(sample.cells.sums[:, 0].sum()))
         print(f"Pass 1 over {n_events} rows, {name}, {path.stat().st_size / 1e6:.0f} MB, in steps of {step}:")
         print(f"  {len(sample.cells)} cells of two folds, {histogram.size} bins")
         print(f"  events {seen[0]}, Σw {seen[1]:.9g}; bare loop {histogram.sum(flow=True).value:.9g}")
         with ExitStack() as stack:
             programs = {
-                "cortado": stack.enter_context(apart(first_pass, [path], step)),
+                "cortado": stack.enter_context(apart(first_pass, files, step)),
                 "bare loop": stack.enter_context(apart(bare_loop, path, step)),
             }
             turns = [{program: run() for program, run in programs.items()} for _ in range(repetitions + 1)]
@@ -90,19 +99,39 @@ def speeds(folder: Path, n_events: int, step: int, repetitions: int) -> dict[str
     return {"speed_ratio": ratios, "times": times}
 
 
-def memory(folder: Path, n_events: int, step: int) -> dict[str, Any]:
+def memory(folder: Path, n_events: int, step: int, n_scores: int, n_datasets: int) -> list[dict[str, Any]]:
     """Peak memory of the pass, from a tenth of the events to ten times as many."""
-    few, path = folder / "few.root", folder / "zstd.root"
-    write_ntuple(few, n_events // 10, seed=2, compression=COMPRESSIONS["zstd"])
-    copies = [folder / f"copy{i}.root" for i in range(10)]
-    for copy in copies:
-        copy.symlink_to(path)
-    found = {}
-    for n, files in ((n_events // 10, [few]), (n_events, [path]), (10 * n_events, copies)):
-        before, peak = peak_memory(first_pass, files, step)
-        print(f"peak memory over {n} events: {peak / 1e6:.0f} MB, {before / 1e6:.0f} MB before")
-        found[str(n)] = {"before": before, "peak": peak}
-    return {"peak_bytes": found}
+    names = [f"dataset {i + 1}" for i in range(n_datasets)]
+    few, all_, many = files = tuple(dict[str, list[Path]]() for _ in range(3))
+    for i, name in enumerate(names):
+        # Of each dataset another class has higher scores, but of a single one.
+        means = np.array(MEANS[n_scores]) + 1.5 * (n_datasets > 1) * (np.arange(n_scores) == i)
+        few[name], all_[name] = [folder / f"few{i}.root"], [folder / f"all{i}.root"]
+        for (path,), n, seed in ((few[name], n_events // 10, 2), (all_[name], n_events, 1)):
+            write_ntuple(path, n // n_datasets, 10 * i + seed, COMPRESSIONS["zstd"], means)
+        many[name] = [folder / f"copy{i}_{k}.root" for k in range(10)]
+        for copy in many[name]:
+            copy.symlink_to(all_[name][0])
+    first_pass(few, step, n_scores)  # compiles what later processes find
+    rows = []
+    for chosen, n in zip(files, (n_events // 10, n_events, 10 * n_events), strict=True):
+        before, peak = peak_memory(first_pass, chosen, step, n_scores)
+        growth = peak / rows[0]["peak"] if rows else 1.0
+        print(
+            f"peak memory, {n_scores - 1} dimensions, {n_datasets} datasets, {n} events: "
+            f"{peak / 1e6:.0f} MB, {before / 1e6:.0f} MB before; × {growth:.2f}"
+        )
+        rows.append(
+            {
+                "dimensions": n_scores - 1,
+                "datasets": n_datasets,
+                "events": n,
+                "before": before,
+                "peak": peak,
+                "growth": growth,
+            }
+        )
+    return rows
 
 
 def main() -> None:
@@ -113,7 +142,12 @@ def main() -> None:
     chosen = options(parser, repetitions=7)
     with tempfile.TemporaryDirectory() as folder:
         result = speeds(Path(folder), chosen.events, chosen.step, chosen.repetitions)
-        result |= memory(Path(folder), chosen.events, chosen.step)
+    result["memory"] = []
+    for n_scores in MEANS:
+        for n_datasets in N_DATASETS:
+            with tempfile.TemporaryDirectory() as folder:
+                setting = chosen.events, chosen.step, n_scores, n_datasets
+                result["memory"] += memory(Path(folder), *setting)
     finish(chosen.output, "pass1", {"events": chosen.events, "step": chosen.step}, result)
 
 

@@ -225,9 +225,17 @@ def first_pass(result: dict[str, Any]) -> str:
         for name, ratio in result["speed_ratio"].items()
     ]
     large = [
-        (f"{int(n):,}".replace(",", " "), f"{of['peak'] / MB:.0f}", f"{of['before'] / MB:.0f}")
-        for n, of in result["peak_bytes"].items()
+        (
+            of["dimensions"],
+            of["datasets"],
+            grouped(of["events"]),
+            f"**{of['growth']:.2f}**",
+            f"{of['peak'] / MB:.0f}",
+            f"{of['before'] / MB:.0f}",
+        )
+        for of in result["memory"]
     ]
+    headings = ("dimensions", "datasets", "events", "peak memory, relative", "MB", "before the pass, MB")
     speed = table(
         (
             "compression",
@@ -237,7 +245,7 @@ def first_pass(result: dict[str, Any]) -> str:
         ),
         fast,
     )
-    return f"{speed}\n\n{table(('events', 'peak memory, MB', 'before the pass'), large)}"
+    return f"{speed}\n\n{table(headings, large, left=0)}"
 
 
 def blocks(name: str, result: dict[str, Any]) -> dict[str, str]:

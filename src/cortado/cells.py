@@ -177,7 +177,8 @@ class Joint(NamedTuple):
     def n_rows(self) -> int:
         """The number of rows of the channel and variation that has the most."""
         n = Counter[tuple[str, str]]()
-        for source, rows in zip(self.sources, np.bincount(self.union.first).tolist(), strict=False):
+        ends = np.searchsorted(self.union.first, np.arange(len(self.sources) + 1))
+        for source, rows in zip(self.sources, np.diff(ends).tolist(), strict=True):
             n[source.channel, source.variation] += rows
         return max(n.values(), default=0)
 

@@ -325,7 +325,8 @@ class Features(BaseModel):
             first = 0
             for group in self.coordinates:
                 last = first + len(group.labels)
-                u[first:last, rows] = group.forward(x[rows].T[self.columns(group)].T).T
+                own = np.ascontiguousarray(x[rows].T[_together(self.columns(group))])
+                u[first:last, rows] = group.forward(own.T).T
                 first = last
         return u.T
 
@@ -355,6 +356,12 @@ class Features(BaseModel):
             else:
                 groups.append(group)
         return self.model_copy(update={"coordinates": tuple(groups)})
+
+
+def _together(columns: list[int]) -> slice | list[int]:
+    """Columns as a slice, of which numpy makes no copy, if they follow one another."""
+    whole = slice(columns[0], columns[-1] + 1)
+    return whole if columns == list(range(whole.start, whole.stop)) else columns
 
 
 def _round_width(values: Floats, cells: int) -> float:

@@ -127,10 +127,10 @@ def extent_of_rows(first: Integers, key: Integers, d: Columns) -> tuple[Integers
     low, high = np.empty(1 + len(d), np.int64), np.empty(1 + len(d), np.int64)
     low[0], high[0] = first.min(), first.max()
     for i in range(len(d)):
-        low[1 + i], high[1 + i] = key[0, i], key[0, i]
+        least = most = key[0, i]
         for row in range(len(first)):
-            low[1 + i] = min(low[1 + i], key[row, i])
-            high[1 + i] = max(high[1 + i], key[row, i])
+            least, most = min(least, key[row, i]), max(most, key[row, i])
+        low[1 + i], high[1 + i] = least, most
     return low, high
 
 
@@ -211,8 +211,9 @@ def cell_addresses(first: Integers, u: Floats, width: Floats) -> Integers:
 def mark(number: Integers, seen: Bools, in_part: Integers) -> None:
     """Mark in ``seen`` which numbers (n,) there are, and count by ``in_part`` those in each ``PART``."""
     for event in range(len(number)):
-        seen[number[event]] = True
-        in_part[number[event] >> _PART_BITS] += 1
+        this = np.uint64(number[event])
+        seen[this] = True
+        in_part[this >> np.uint64(_PART_BITS)] += 1
 
 
 @compiled
@@ -230,8 +231,8 @@ def sort_roughly(
     """
     end = np.cumsum(in_part) - in_part
     for event in range(len(number)):
-        part = number[event] >> _PART_BITS
-        record = end[part]
+        part = np.uint64(number[event]) >> np.uint64(_PART_BITS)
+        record = np.uint64(end[part])
         records[record, 0], records[record, 1] = number[event], weight[event]
         for i in range(len(m)):
             records[record, 2 + i] = coordinates[i, event]
@@ -263,7 +264,7 @@ def sum_records(
             row_of[i] = row
             row += seen[first + i]
         for record in range(start, start + in_part[part]):
-            this, w = row_of[int(records[record, 0]) - first], records[record, 1]
+            this, w = np.uint64(row_of[np.uint64(int(records[record, 0]) - first)]), records[record, 1]
             sums[this, 0] += w
             sums[this, 1] += w * w
             sums[this, 2] += abs(w)

@@ -159,14 +159,15 @@ class Sample:
             tally.add(cell_addresses(fold[rows][kept], u, widths), events.weight[kept], u)
             n_missing += events.n_missing
             invalid.update(events.invalid)
-        return cls(
+        sample = cls(
             features,
             n_folds,
             Cells.from_tally(source, tally),
             Counter({(source.dataset, name): n for name, n in invalid.items()}),
             Counter({source.dataset: n_missing} if n_missing else {}),
             max_cells,
-        )._with()
+        )
+        return sample if len(sample.cells) <= max_cells else sample._with()
 
     def __add__(self, other: Sample) -> Sample:
         if not isinstance(other, Sample):
