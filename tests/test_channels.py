@@ -317,6 +317,24 @@ def test_a_group_of_what_is_no_nuisance_is_refused_before_anything_is_written(fo
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
 
 
+def test_mending_the_model_of_the_fit_costs_no_training(folder, content, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    wrong = {"fit_model": {"rate_uncertainties": {"pu": {"bkg": 1.02}}}}
+    with pytest.raises(ct.ConfigError, match=r"rate_uncertainties.pu must not name 'bkg'"):
+        run(content(**wrong), folder, out)
+    assert not (out / "workspace.json").exists()
+    monkeypatch.setattr("cortado.workflow.run_processor", None)  # no pass through the events
+    monkeypatch.setattr("cortado.training.fit", None)
+    for nuisance in ("lumi", "luminosity"):
+        mended = {"fit_model": {"rate_uncertainties": {nuisance: 1.02}}, "merge": {}}
+        run(content(**mended), folder, out)
+        workspace = pyhf.Workspace(json.loads((out / "workspace.json").read_text()))
+        assert (nuisance, "normsys") in workspace.modifiers
+        assert {"top", "zz"} <= {*workspace.samples}
+    with pytest.raises(ct.OutputError, match="another configuration"):
+        run(content(**mended, categories=4), folder, out)
+
+
 def test_sides_of_rates_are_among_the_findings(folder, content, tmp_path):
     rates = {"xs": {"bkg": [1.1, 0.9]}}
     result = run(content(fit_model={"rate_uncertainties": rates}), folder, tmp_path / "out")

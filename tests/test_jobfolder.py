@@ -92,6 +92,42 @@ def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path, prepare, message
     assert tree(tmp_path) == before
 
 
+# --- settings: what decides the files and no stage -----------------------------------------------------------
+
+CHANGED = {**JOB, "settings": {"fill": 0.5}}
+
+
+@pytest.mark.parametrize("prepare", [finished, interrupted])
+def test_other_settings_keep_the_stages_and_remove_the_files(tmp_path, prepare):
+    path = tmp_path / "out"
+    prepare(path)
+    write_text(path / "notes.txt", "mine")
+    folder = JobFolder.claim(path, CHANGED)
+    left = tree(path)
+    record = json.loads(left.pop("run.json"))
+    assert left == {"stages/sample.npz": "sample", "notes.txt": "mine"}
+    assert record["finished"] is False
+    assert record["job"] == CHANGED
+    folder.finish(CHANGED, [])
+    with pytest.raises(OutputError, match="holds this very run, finished"):
+        JobFolder.claim(path, CHANGED)
+
+
+def test_other_settings_leave_a_finished_run_without_its_stages_alone(tmp_path):
+    path = tmp_path / "out"
+    finished(path).stage_file("sample.npz").unlink()
+    before = tree(tmp_path)
+    with pytest.raises(OutputError, match="finished; use --force to repeat it"):
+        JobFolder.claim(path, CHANGED)
+    assert tree(tmp_path) == before
+
+
+def test_other_settings_do_not_take_the_stages_of_another_job(tmp_path):
+    interrupted(tmp_path / "out", OTHER)
+    with pytest.raises(OutputError, match="run of another configuration"):
+        JobFolder.claim(tmp_path / "out", CHANGED)
+
+
 # --- force --------------------------------------------------------------------------------------------------
 
 

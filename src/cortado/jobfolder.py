@@ -14,6 +14,7 @@ from cortado._version import __version__
 from cortado.errors import OutputError
 from cortado.files import write_text
 
+SETTINGS = "settings"  # of a job: what decides the files it leaves, and no stage
 _RECORD = "run.json"
 _STAGES = "stages"
 
@@ -21,6 +22,11 @@ _STAGES = "stages"
 def fingerprint(content: Mapping[str, Any]) -> str:
     """A hash of everything that decides the result."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _of_stages(content: Mapping[str, Any]) -> str:
+    """A hash of everything that decides the stages."""
+    return fingerprint({key: value for key, value in content.items() if key != SETTINGS})
 
 
 @dataclass(frozen=True)
@@ -36,17 +42,17 @@ class JobFolder:
         """Take the folder for the job described by ``content``; go on where the same job was interrupted.
 
         ``planned`` are the files that the job will write, relative to the folder. A run that finished no
-        stage gives way to any other. Raises ``OutputError`` if the folder holds a finished run, one of
-        another configuration, or other files, unless ``force``, which removes what an earlier run wrote and
-        nothing else.
+        stage gives way to any other, and one with other ``settings`` in its ``content`` leaves its stages.
+        Raises ``OutputError`` if the folder holds this very run, finished, one of another configuration, or
+        other files, unless ``force``, which removes what an earlier run wrote and nothing else.
         """
         record = _read_record(path / _RECORD)
-        mark = fingerprint(content)
         if record is None and path.exists() and (not path.is_dir() or any(path.iterdir())) and not force:
             raise OutputError(
                 f"{path} exists and is not the folder of a cortado run; choose another, or use --force"
             )
-        same = record is not None and record["fingerprint"] == mark
+        very_same = record is not None and record["fingerprint"] == fingerprint(content)
+        same = record is not None and _of_stages(record["job"]) == _of_stages(content)
         stages = path / _STAGES
         # What begins with a dot was being written when the run was killed.
         begun = stages.is_dir() and any(not file.name.startswith(".") for file in stages.iterdir())
@@ -56,11 +62,11 @@ class JobFolder:
                     f"{path} holds a run of another configuration or of other input files; "
                     "choose another folder, or use --force to replace it"
                 )
-            if record["finished"]:
+            if record["finished"] and (very_same or not begun):
                 raise OutputError(f"{path} holds this very run, finished; use --force to repeat it")
         folder = cls(path)
-        if force or not same:
-            folder._remove_earlier(record)
+        if force or not very_same:
+            folder._remove_earlier(record, stages=force or not same)
             folder._write_record(content, planned, finished=False)
         return folder
 
@@ -82,19 +88,19 @@ class JobFolder:
         }
         write_text(self.path / _RECORD, json.dumps(record, indent=1) + "\n")
 
-    def _remove_earlier(self, record: dict[str, Any] | None) -> None:
-        stages = self.path / _STAGES
+    def _remove_earlier(self, record: dict[str, Any] | None, *, stages: bool) -> None:
+        folder = self.path / _STAGES
         if record is None:
-            if stages.exists():
-                raise OutputError(f"{stages} is there, but no {_RECORD} says whose it is; remove it first")
+            if folder.exists():
+                raise OutputError(f"{folder} is there, but no {_RECORD} says whose it is; remove it first")
             return
         # An interrupt from here on leaves an unfinished run, never a finished one without its files.
         write_text(self.path / _RECORD, json.dumps({**record, "finished": False}, indent=1) + "\n")
         try:
             for name in record["files"]:
                 self._remove(name)
-            if stages.exists():
-                shutil.rmtree(stages)
+            if stages and folder.exists():
+                shutil.rmtree(folder)
         except OSError as error:
             raise OutputError(
                 f"cannot remove the earlier run from {self.path}: {error.strerror or error}"
@@ -117,5 +123,5 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    known = isinstance(record, dict) and {"fingerprint", "finished", "files"} <= set(record)
+    known = isinstance(record, dict) and {"fingerprint", "finished", "files", "job"} <= set(record)
     return record if known else None

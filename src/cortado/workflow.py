@@ -32,11 +32,11 @@ from cortado.columnar import (
 from cortado.columnar.datasets import DEFAULT_CHUNK_SIZE, resolve_files
 from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import Probe, set_widths
-from cortado.config import LEARNED, Config, MetadataBranch
+from cortado.config import LEARNED, OUTPUT_KEYS, Config, MetadataBranch
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError, TrainingError
 from cortado.event_sample import EventSample
-from cortado.jobfolder import JobFolder
+from cortado.jobfolder import SETTINGS, JobFolder
 from cortado.normalisation import Normalisation
 from cortado.outputs import JobResult, planned_files, write_outputs
 from cortado.sample import Sample
@@ -124,9 +124,12 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
     processor_class, source = load_processor(config.processor.class_, config_folder)
     paths = {name: config_folder / c.path for name, c in config.channels.items() if c.path}
     channels = Channels(config, {name: Categorizer.load(path) for name, path in paths.items()})
+    content = config.model_dump(mode="json", by_alias=True, exclude={"output"})
+    settings = {key: content.pop(key) for key in OUTPUT_KEYS}
     description: dict[str, Any] = {
         "cortado": __version__,
-        "config": config.model_dump(mode="json", by_alias=True, exclude={"output"}),
+        "config": content,
+        SETTINGS: settings,
         "processor": source,
         "files": {d.name: [_identify(d.name, path) for path in d.files] for d in datasets},
         "categorizers": {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in paths.items()},
@@ -147,7 +150,7 @@ def run_job(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     display: Display | None = None,
 ) -> JobResult:
-    """Do the whole job, or what an interrupted run of it has left to do, into ``folder``.
+    """Do the whole job, or what an earlier run of it has left to do, into ``folder``.
 
     Raises ``OutputError`` if the folder is taken, and what the stages raise.
     """
