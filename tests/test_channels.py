@@ -25,7 +25,7 @@ PROCESSOR = """
     from coffea.analysis_tools import Weights
 
     class Mine:
-        def __init__(self, sink, blind=False, only="", shift=True):
+        def __init__(self, sink, blind=False, only="", shift="jes"):
             self.sink, self.blind, self.only, self.shift = sink, blind, only, shift
 
         def branches(self, *, is_mc):
@@ -51,7 +51,7 @@ PROCESSOR = """
             part = self.sink.fill(name, kept, weights, event_id=kept.event, channel=channel)
             if self.shift:
                 moved = {n: kept[n] for n in self.sink.columns} | {"score": np.clip(kept.score * 1.03, 0, 1)}
-                shifted = dict(event_id=kept.event, variation="jesUp", channel=channel)
+                shifted = dict(event_id=kept.event, variation=f"{self.shift}Up", channel=channel)
                 part = part + self.sink.fill(name, moved, weights, **shifted)
             return part
 """
@@ -313,6 +313,13 @@ def test_the_trained_channel_may_have_any_name(folder, content, tmp_path):
 def test_a_group_of_what_is_no_nuisance_is_refused_before_anything_is_written(folder, content, tmp_path):
     made = content(fit_model={"groups": {"experiment": ["pu", "jes"], "theory": ["scale"]}})
     with pytest.raises(ct.ConfigError, match=r"group 'theory' must be made of .*'pu'.*, got \['scale'\]"):
+        run(made, folder, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
+
+
+def test_a_variation_named_as_a_strength_is_refused_before_anything_is_written(folder, content, tmp_path):
+    made = content(processor={"class": "mine.py:Mine", "options": {"shift": "mu_sig"}})
+    with pytest.raises(ct.ConfigError, match="a nuisance parameter must not be named 'mu_sig'"):
         run(made, folder, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
 

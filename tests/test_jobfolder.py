@@ -92,7 +92,7 @@ def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path, prepare, message
     assert tree(tmp_path) == before
 
 
-# --- settings: what decides the files and no stage -----------------------------------------------------------
+# --- settings: what decides the files and no stage ----------------------------------------------------------
 
 CHANGED = {**JOB, "settings": {"fill": 0.5}}
 

@@ -18,6 +18,7 @@ from cortado.checks import Finding, check_templates
 from cortado.columnar import CategorySums
 from cortado.config import LEARNED, Config
 from cortado.export.combine_datacard import check_names
+from cortado.export.pyhf_workspace import check_parameters
 from cortado.files import write_text
 from cortado.objectives import Yields, overtraining
 from cortado.report import SchemeRow, evaluate
@@ -146,6 +147,7 @@ def _check_names(config: Config, channels: Sequence[Templates]) -> None:
     varied = nuisances_of(variation for templates in channels for variation in templates.variations)
     nuisances = tuple(dict.fromkeys([*config.fit_model.rate_uncertainties, *varied]))
     check_names([*config.channels], config.fitted_processes, nuisances, config.fit_model.groups)
+    check_parameters(config.signals, nuisances)
 
 
 def _write_fit_inputs(config: Config, place: Path, channels: Sequence[Templates]) -> None:
