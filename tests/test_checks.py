@@ -149,13 +149,16 @@ def test_sides_of_rates_are_looked_at(rate, kind, message):
 
 
 def test_a_side_that_was_made_is_said():
-    made = replace(templates(), derived=frozenset({("DY", "jesDown")}))
-    (found,) = check_templates(made, SIGNALS)
-    assert found.kind == "missing side"
-    assert found.message == (
-        "SR: DY was not filled with jesDown: it is the mirror image of jesUp, 2 · nominal − other"
-    )
-    assert (found.process, found.nuisance) == ("DY", "jes")
+    """Once for all processes, and after what is wrong with an effect."""
+    large = {"W": [80.0, 60.0, 70.0]}
+    made = templates(variations={"jesUp": SHAPED["jesUp"] | large, "puDown": {"W": [51.0, 59.0, 71.0]}})
+    found = [f for f in check_templates(made, SIGNALS) if f.kind != "small shape"]
+    assert [f.kind for f in found] == ["large effect", "missing side", "missing side"]
+    assert [f.message for f in found[1:]] == [
+        "SR: jesDown was not filled for DY, W: it is the mirror image of jesUp, 2 · nominal − other",
+        "SR: puUp was not filled for W: it is the mirror image of puDown, 2 · nominal − other",
+    ]
+    assert [(f.process, f.nuisance) for f in found[1:]] == [(None, "jes"), (None, "pu")]
 
 
 def test_signals_that_are_not_there_are_refused():
