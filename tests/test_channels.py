@@ -324,7 +324,7 @@ def test_a_variation_named_as_a_strength_is_refused_before_anything_is_written(f
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
 
 
-def test_mending_the_model_of_the_fit_costs_no_training(folder, content, tmp_path, monkeypatch):
+def test_other_fits_and_observables_cost_no_training(folder, content, tmp_path, monkeypatch):
     out = tmp_path / "out"
     wrong = {"fit_model": {"rate_uncertainties": {"pu": {"bkg": 1.02}}}}
     with pytest.raises(ct.ConfigError, match=r"rate_uncertainties.pu must not name 'bkg'"):
@@ -338,8 +338,20 @@ def test_mending_the_model_of_the_fit_costs_no_training(folder, content, tmp_pat
         workspace = pyhf.Workspace(json.loads((out / "workspace.json").read_text()))
         assert (nuisance, "normsys") in workspace.modifiers
         assert {"top", "zz"} <= {*workspace.samples}
+    kept = (out / "categorizer.json").read_bytes()
     with pytest.raises(ct.OutputError, match="another configuration"):
         run(content(**mended, categories=4), folder, out)
+    channels = content()["channels"]
+    with pytest.raises(ct.OutputError, match="another configuration"):
+        run(content(**mended, channels=channels | {"SR": {"categorizer": "single_bin"}}), folder, out)
+    monkeypatch.undo()
+    monkeypatch.setattr("cortado.figures.write_figures", lambda *_: [])
+    monkeypatch.setattr("cortado.figures.write_stacks", lambda *_: [])
+    monkeypatch.setattr("cortado.training.fit", None)
+    run(content(**mended, channels=channels | {"SR": {}}), folder, out)
+    workspace = pyhf.Workspace(json.loads((out / "workspace.json").read_text()))
+    assert workspace.channel_nbins["SR"] == 3  # the categories alone
+    assert (out / "categorizer.json").read_bytes() == kept
 
 
 def test_sides_of_rates_are_among_the_findings(folder, content, tmp_path):

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cortado as ct
-from cortado.checks import Limits, check_templates
+from cortado.checks import Finding, Limits, check_templates
 from cortado.errors import ConfigError
+from cortado.notes import of_findings
 from cortado.templates import templates_from_arrays
 
 TEXT: Any = "0.1"
@@ -207,6 +208,19 @@ def test_channels_come_together_and_the_gravest_first():
     found = check_templates([good, bad], SIGNALS)
     assert found[0].kind == "signal without background"
     assert {f.channel for f in found} == {"CR"}
+
+
+def test_many_findings_of_a_kind_do_not_hide_others():
+    many = [Finding("large effect", "SR", f"SR: jes{i} changes much") for i in range(20)]
+    other, minor = Finding("missing side", "SR", "SR: made"), Finding("empty bins", "SR", "SR: empty")
+    told = [*of_findings({3: [*many, other, minor], 5: [many[0]]})]
+    assert told == [
+        "SR: jes0 changes much.",
+        "K = 3: SR: jes1 changes much.",
+        "K = 3: SR: jes2 changes much.",
+        "K = 3: SR: made.",
+        "Of the templates, summary.json lists 18 more findings.",
+    ]
 
 
 numbers = st.lists(st.integers(-1000, 10**5).map(lambda i: i / 10), min_size=3, max_size=3)

@@ -92,40 +92,47 @@ def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path, prepare, message
     assert tree(tmp_path) == before
 
 
-# --- settings: what decides the files and no stage ----------------------------------------------------------
+# --- what not all stages depend on --------------------------------------------------------------------------
 
-CHANGED = {**JOB, "settings": {"fill": 0.5}}
+LATE = {"filling": ("sums.npz",), "output": ()}
+CHANGES = {"output": {"sample.npz", "sums.npz"}, "filling": {"sample.npz"}}
+
+
+def with_sums(prepare, path: Path) -> Path:
+    write_text(prepare(path).stage_file("sums.npz"), "sums")
+    write_text(path / "notes.txt", "mine")
+    return path
 
 
 @pytest.mark.parametrize("prepare", [finished, interrupted])
-def test_other_settings_keep_the_stages_and_remove_the_files(tmp_path, prepare):
-    path = tmp_path / "out"
-    prepare(path)
-    write_text(path / "notes.txt", "mine")
-    folder = JobFolder.claim(path, CHANGED)
+@pytest.mark.parametrize(("key", "kept"), CHANGES.items(), ids=CHANGES)
+def test_stages_that_do_not_depend_on_a_change_are_kept(tmp_path, prepare, key, kept):
+    path, changed = with_sums(prepare, tmp_path / "out"), {**JOB, key: {"bins": 3}}
+    folder = JobFolder.claim(path, changed, late=LATE)
     left = tree(path)
     record = json.loads(left.pop("run.json"))
-    assert left == {"stages/sample.npz": "sample", "notes.txt": "mine"}
+    assert {*left} == {f"stages/{name}" for name in kept} | {"notes.txt"}
     assert record["finished"] is False
-    assert record["job"] == CHANGED
-    folder.finish(CHANGED, [])
+    assert record["job"] == changed
+    folder.finish(changed, [])
     with pytest.raises(OutputError, match="holds this very run, finished"):
-        JobFolder.claim(path, CHANGED)
+        JobFolder.claim(path, changed, late=LATE)
 
 
-def test_other_settings_leave_a_finished_run_without_its_stages_alone(tmp_path):
+@pytest.mark.parametrize("other", [{**OTHER, "output": 1}, {"config": JOB["config"]}], ids=["other", "fewer"])
+def test_a_change_of_what_all_stages_depend_on_is_another_job(tmp_path, other):
+    path = with_sums(interrupted, tmp_path / "out")
+    with pytest.raises(OutputError, match="run of another configuration"):
+        JobFolder.claim(path, other, late=LATE)
+
+
+def test_a_finished_run_without_its_stages_is_left_alone(tmp_path):
     path = tmp_path / "out"
     finished(path).stage_file("sample.npz").unlink()
     before = tree(tmp_path)
     with pytest.raises(OutputError, match="finished; use --force to repeat it"):
-        JobFolder.claim(path, CHANGED)
+        JobFolder.claim(path, {**JOB, "output": 1}, late=LATE)
     assert tree(tmp_path) == before
-
-
-def test_other_settings_do_not_take_the_stages_of_another_job(tmp_path):
-    interrupted(tmp_path / "out", OTHER)
-    with pytest.raises(OutputError, match="run of another configuration"):
-        JobFolder.claim(tmp_path / "out", CHANGED)
 
 
 # --- force --------------------------------------------------------------------------------------------------

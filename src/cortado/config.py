@@ -37,6 +37,7 @@ from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
 LEARNED, SINGLE_BIN = "learned", "single_bin"
+FILLING_KEYS = ("channels",)  # but for their names, they decide nothing before the templates are filled
 OUTPUT_KEYS = ("fit_model", "merge")  # they decide the files that a job leaves, and no stage before
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

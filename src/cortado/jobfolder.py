@@ -14,7 +14,6 @@ from cortado._version import __version__
 from cortado.errors import OutputError
 from cortado.files import write_text
 
-SETTINGS = "settings"  # of a job: what decides the files it leaves, and no stage
 _RECORD = "run.json"
 _STAGES = "stages"
 
@@ -22,11 +21,6 @@ _STAGES = "stages"
 def fingerprint(content: Mapping[str, Any]) -> str:
     """A hash of everything that decides the result."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _of_stages(content: Mapping[str, Any]) -> str:
-    """A hash of everything that decides the stages."""
-    return fingerprint({key: value for key, value in content.items() if key != SETTINGS})
 
 
 @dataclass(frozen=True)
@@ -37,12 +31,20 @@ class JobFolder:
 
     @classmethod
     def claim(
-        cls, path: Path, content: Mapping[str, Any], planned: Sequence[str] = (), *, force: bool = False
+        cls,
+        path: Path,
+        content: Mapping[str, Any],
+        planned: Sequence[str] = (),
+        *,
+        late: Mapping[str, Sequence[str]] | None = None,
+        force: bool = False,
     ) -> JobFolder:
         """Take the folder for the job described by ``content``; go on where the same job was interrupted.
 
-        ``planned`` are the files that the job will write, relative to the folder. A run that finished no
-        stage gives way to any other, and one with other ``settings`` in its ``content`` leaves its stages.
+        ``planned`` are the files that the job will write, relative to the folder. ``late`` are keys of
+        ``content`` on which some files of stages depend, and no others: of a run that differs in nothing
+        else, the other stages are kept. A run that finished no stage gives way to any other.
+
         Raises ``OutputError`` if the folder holds this very run, finished, one of another configuration, or
         other files, unless ``force``, which removes what an earlier run wrote and nothing else.
         """
@@ -51,8 +53,9 @@ class JobFolder:
             raise OutputError(
                 f"{path} exists and is not the folder of a cortado run; choose another, or use --force"
             )
-        very_same = record is not None and record["fingerprint"] == fingerprint(content)
-        same = record is not None and _of_stages(record["job"]) == _of_stages(content)
+        late = late or {}
+        changed = set(content) if record is None else _differing(record["job"], content)
+        same = changed <= set(late)
         stages = path / _STAGES
         # What begins with a dot was being written when the run was killed.
         begun = stages.is_dir() and any(not file.name.startswith(".") for file in stages.iterdir())
@@ -62,11 +65,12 @@ class JobFolder:
                     f"{path} holds a run of another configuration or of other input files; "
                     "choose another folder, or use --force to replace it"
                 )
-            if record["finished"] and (very_same or not begun):
+            if record["finished"] and (not changed or not begun):
                 raise OutputError(f"{path} holds this very run, finished; use --force to repeat it")
         folder = cls(path)
-        if force or not very_same:
-            folder._remove_earlier(record, stages=force or not same)
+        if force or changed:
+            gone = [stage for key in changed for stage in late[key]] if same and not force else None
+            folder._remove_earlier(record, gone)
             folder._write_record(content, planned, finished=False)
         return folder
 
@@ -88,7 +92,8 @@ class JobFolder:
         }
         write_text(self.path / _RECORD, json.dumps(record, indent=1) + "\n")
 
-    def _remove_earlier(self, record: dict[str, Any] | None, *, stages: bool) -> None:
+    def _remove_earlier(self, record: dict[str, Any] | None, stages: Sequence[str] | None) -> None:
+        """Remove what an earlier run wrote, of its stages some files or, with None, all."""
         folder = self.path / _STAGES
         if record is None:
             if folder.exists():
@@ -97,9 +102,9 @@ class JobFolder:
         # An interrupt from here on leaves an unfinished run, never a finished one without its files.
         write_text(self.path / _RECORD, json.dumps({**record, "finished": False}, indent=1) + "\n")
         try:
-            for name in record["files"]:
+            for name in [*record["files"], *(f"{_STAGES}/{stage}" for stage in stages or ())]:
                 self._remove(name)
-            if stages and folder.exists():
+            if stages is None and folder.exists():
                 shutil.rmtree(folder)
         except OSError as error:
             raise OutputError(
@@ -116,6 +121,12 @@ class JobFolder:
             if parent == self.path or not parent.is_dir() or any(parent.iterdir()):
                 break
             parent.rmdir()
+
+
+def _differing(job: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """The keys in which two descriptions of jobs differ."""
+    marks = [{key: fingerprint({key: value}) for key, value in content.items()} for content in (job, other)]
+    return {key for key, _ in {*marks[0].items()} ^ {*marks[1].items()}}
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
