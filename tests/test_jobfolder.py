@@ -73,6 +73,10 @@ REFUSED = {
     ),
     "foreign": (foreign, "is not the folder of a cortado run"),
     "another program's record": (foreign_record, "is not the folder of a cortado run"),
+    "a record of no job": (
+        lambda p: write_text(p / "run.json", '{"fingerprint": "", "finished": true, "files": [], "job": 3}'),
+        "is not the folder of a cortado run",
+    ),
     "broken record": (lambda p: write_text(p / "run.json", "{"), "is not the folder of a cortado run"),
     "a number": (lambda p: write_text(p / "run.json", "3"), "is not the folder of a cortado run"),
     "a list": (

@@ -134,5 +134,5 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    known = isinstance(record, dict) and {"fingerprint", "finished", "files", "job"} <= set(record)
-    return record if known else None
+    known = isinstance(record, dict) and {"fingerprint", "finished", "files"} <= set(record)
+    return record if known and isinstance(record.get("job"), dict) else None
