@@ -351,6 +351,10 @@ INVALID = {
         changed("fit_model", to={"rate_uncertainties": {"staterror_SR_0": 1.1}}),
         "a nuisance parameter must not be named 'staterror_SR_0'",
     ),
+    "one mistake in a list, and none for its length": (
+        changed("coordinates", to=[{"kind": "linear", "features": ["x"], "range": [1, 0]}]),
+        r"^[\w. ]+: coordinates.0.linear.range: range must go upwards[^\n]*$",
+    ),
     "a rate in words": (
         changed("fit_model", to={"rate_uncertainties": {"xs": {"DY": "1.6%"}}}),
         r"^[\w. ]+: rate_uncertainties must be numbers or pairs \(down, up\) .*, got {'xs': {'DY': '1.6%'}}$",
