@@ -317,6 +317,16 @@ def test_a_group_of_what_is_no_nuisance_is_refused_before_anything_is_written(fo
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
 
 
+@pytest.mark.parametrize("maximise", ["profiled_significance", "precision"])
+def test_a_job_may_be_for_a_fit_with_nuisance_parameters(folder, content, tmp_path, maximise):
+    result = run(content(maximise=maximise, nuisances=["jes", "pu"]), folder, tmp_path / "out")
+    (found,) = json.loads((tmp_path / "out" / "summary.json").read_text())["results"]
+    assert found["objective_on_cells"] == pytest.approx(found["objective_on_events"], rel=0.02)
+    known = {(row.scheme, row.events): row.combined for row in result.rows[3]}
+    assert found["objective_on_events"] == pytest.approx(known["learned", "training"], rel=1e-6)
+    assert result.limit is None
+
+
 def test_a_variation_named_as_a_strength_is_refused_before_anything_is_written(folder, content, tmp_path):
     made = content(processor={"class": "mine.py:Mine", "options": {"shift": "mu_sig"}})
     with pytest.raises(ct.ConfigError, match="a nuisance parameter must not be named 'mu_sig'"):

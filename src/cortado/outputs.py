@@ -165,11 +165,11 @@ def _compared(
     config: Config, learned: Mapping[int, Categorizer], sample: Sample, sums: CategorySums
 ) -> dict[int, notes.Compared]:
     folds, value = config.fit.training_folds, config.objective.value
-    points = sample.points(folds)
+    points = sample.points(folds, nuisances=config.nuisances)
     compared, whole = {}, sums.with_flow("fold")  # as the sample has events beyond the edges, too
     for n, categorizer in learned.items():
         on_cells = points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
-        on_events = whole.templates(scheme_name(LEARNED, n), folds=folds).without_observable.yields()
+        on_events = _yields(config, whole.templates(scheme_name(LEARNED, n), folds=folds))
         compared[n] = notes.Compared(value(on_cells), value(on_events))
     return compared
 
