@@ -325,6 +325,9 @@ def test_a_job_may_be_for_a_fit_with_nuisance_parameters(folder, content, tmp_pa
     known = {(row.scheme, row.events): row.combined for row in result.rows[3]}
     assert found["objective_on_events"] == pytest.approx(known["learned", "training"], rel=1e-6)
     assert result.limit is None
+    kind = "precision" if maximise == "precision" else "significance"
+    (told,) = (note for note in result.notes if f"All events would give a {kind} that differs by" in note)
+    assert "also as more simulated events are less uncertain; their templates" in told
 
 
 def test_a_variation_named_as_a_strength_is_refused_before_anything_is_written(folder, content, tmp_path):

@@ -70,7 +70,7 @@ def _relative(value: float, reference: float) -> float | None:
     return value / reference - 1 if reference else None
 
 
-def of_the_events(rows: Mapping[int, Sequence[SchemeRow]]) -> Iterator[str]:
+def of_the_events(config: Config, rows: Mapping[int, Sequence[SchemeRow]]) -> Iterator[str]:
     """Which events the fit inputs hold, and what all events would give instead."""
     differences = {n: difference_to_all(r) for n, r in rows.items()}
     listed = [
@@ -79,10 +79,14 @@ def of_the_events(rows: Mapping[int, Sequence[SchemeRow]]) -> Iterator[str]:
         if d is not None and d["combined"] is not None
     ]
     if listed:
+        quantity = next(iter(rows.values()))[0].quantity
+        more = (
+            "" if config.maximise == "significance" else ", also as more simulated events are less uncertain"
+        )
         yield (
             "The fit inputs hold the events that the categories were not trained on, scaled to the full "
-            f"luminosity. All events would give a significance that differs by {', '.join(listed)}; their "
-            "templates are in templates_all_events.root."
+            f"luminosity. All events would give a {quantity} that differs by {', '.join(listed)}{more}; "
+            "their templates are in templates_all_events.root."
         )
 
 

@@ -131,7 +131,7 @@ def write_outputs(
         _write_fit_inputs(config, _place(config, folder, n), for_a_fit(of_fit))
     told = (
         *notes.of_the_limit({n: _on_folds(r)[-1] for n, r in rows.items()}, found, one_more),
-        *notes.of_the_events(rows),
+        *notes.of_the_events(config, rows),
         *notes.of_given_categorizers(channels),
         *notes.of_the_data(next(iter(fits.values()))),
         *_overtraining_notes(config, sums),
