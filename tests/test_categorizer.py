@@ -475,6 +475,10 @@ FILE_ERRORS = {
         lambda d: {**d, "training": {**d["training"], "n_folds": "2"}},
         r"training.n_folds: .*integer \(got '2'\)",
     ),
+    "folds that are not there": (
+        lambda d: {**d, "training": {**d["training"], "n_folds": 2, "folds": [0, 2]}},
+        r"training: folds must be some of 0 … 1, got \[0, 2\]",
+    ),
     "no missing": (
         lambda d: {**d, "features": without(d["features"], "missing")},
         "features.missing: required in a file",

@@ -25,7 +25,7 @@ PROCESSOR = """
     from coffea.analysis_tools import Weights
 
     class Mine:
-        def __init__(self, sink, blind=False, only="", shift=True):
+        def __init__(self, sink, blind=False, only="", shift="jes"):
             self.sink, self.blind, self.only, self.shift = sink, blind, only, shift
 
         def branches(self, *, is_mc):
@@ -51,7 +51,7 @@ PROCESSOR = """
             part = self.sink.fill(name, kept, weights, event_id=kept.event, channel=channel)
             if self.shift:
                 moved = {n: kept[n] for n in self.sink.columns} | {"score": np.clip(kept.score * 1.03, 0, 1)}
-                shifted = dict(event_id=kept.event, variation="jesUp", channel=channel)
+                shifted = dict(event_id=kept.event, variation=f"{self.shift}Up", channel=channel)
                 part = part + self.sink.fill(name, moved, weights, **shifted)
             return part
 """
@@ -230,7 +230,7 @@ def test_variations_are_there_by_weight_and_by_features(done):
         mirrored = 2 * file["boosted/sig"].values() - file["boosted/sig_jesUp"].values()
         np.testing.assert_allclose(file["boosted/sig_jesDown"].values(), mirrored)
     kinds = {(f.kind, f.channel, f.process) for f in done.findings[3]}
-    assert ("missing side", "boosted", "sig") in kinds
+    assert ("missing side", "boosted", None) in kinds
     assert ("no effect", "top", "bkg") in kinds  # a single bin sees nothing of a moved score
 
 
@@ -315,6 +315,56 @@ def test_a_group_of_what_is_no_nuisance_is_refused_before_anything_is_written(fo
     with pytest.raises(ct.ConfigError, match=r"group 'theory' must be made of .*'pu'.*, got \['scale'\]"):
         run(made, folder, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
+
+
+@pytest.mark.parametrize("maximise", ["profiled_significance", "precision"])
+def test_a_job_may_be_for_a_fit_with_nuisance_parameters(folder, content, tmp_path, maximise):
+    result = run(content(maximise=maximise, nuisances=["jes", "pu"]), folder, tmp_path / "out")
+    (found,) = json.loads((tmp_path / "out" / "summary.json").read_text())["results"]
+    assert found["objective_on_cells"] == pytest.approx(found["objective_on_events"], rel=0.02)
+    known = {(row.scheme, row.events): row.combined for row in result.rows[3]}
+    assert found["objective_on_events"] == pytest.approx(known["learned", "training"], rel=1e-6)
+    assert result.limit is None
+    kind = "precision" if maximise == "precision" else "significance"
+    (told,) = (note for note in result.notes if f"All events would give a {kind} that differs by" in note)
+    assert "also as more simulated events are less uncertain; their templates" in told
+
+
+def test_a_variation_named_as_a_strength_is_refused_before_anything_is_written(folder, content, tmp_path):
+    made = content(processor={"class": "mine.py:Mine", "options": {"shift": "mu_sig"}})
+    with pytest.raises(ct.ConfigError, match="a nuisance parameter must not be named 'mu_sig'"):
+        run(made, folder, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "stages"}
+
+
+def test_other_fits_and_observables_cost_no_training(folder, content, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    wrong = {"fit_model": {"rate_uncertainties": {"pu": {"bkg": 1.02}}}}
+    with pytest.raises(ct.ConfigError, match=r"rate_uncertainties.pu must not name 'bkg'"):
+        run(content(**wrong), folder, out)
+    assert not (out / "workspace.json").exists()
+    monkeypatch.setattr("cortado.workflow.run_processor", None)  # no pass through the events
+    monkeypatch.setattr("cortado.training.fit", None)
+    for nuisance in ("lumi", "luminosity"):
+        mended = {"fit_model": {"rate_uncertainties": {nuisance: 1.02}}, "merge": {}}
+        run(content(**mended), folder, out)
+        workspace = pyhf.Workspace(json.loads((out / "workspace.json").read_text()))
+        assert (nuisance, "normsys") in workspace.modifiers
+        assert {"top", "zz"} <= {*workspace.samples}
+    kept = (out / "categorizer.json").read_bytes()
+    with pytest.raises(ct.OutputError, match="another configuration"):
+        run(content(**mended, categories=4), folder, out)
+    channels = content()["channels"]
+    with pytest.raises(ct.OutputError, match="another configuration"):
+        run(content(**mended, channels=channels | {"SR": {"categorizer": "single_bin"}}), folder, out)
+    monkeypatch.undo()
+    monkeypatch.setattr("cortado.figures.write_figures", lambda *_: [])
+    monkeypatch.setattr("cortado.figures.write_stacks", lambda *_: [])
+    monkeypatch.setattr("cortado.training.fit", None)
+    run(content(**mended, channels=channels | {"SR": {}}), folder, out)
+    workspace = pyhf.Workspace(json.loads((out / "workspace.json").read_text()))
+    assert workspace.channel_nbins["SR"] == 3  # the categories alone
+    assert (out / "categorizer.json").read_bytes() == kept
 
 
 def test_sides_of_rates_are_among_the_findings(folder, content, tmp_path):

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cortado as ct
-from cortado.checks import Limits, check_templates
+from cortado.checks import Finding, Limits, check_templates
 from cortado.errors import ConfigError
+from cortado.notes import of_findings
 from cortado.templates import templates_from_arrays
 
 TEXT: Any = "0.1"
@@ -149,13 +150,16 @@ def test_sides_of_rates_are_looked_at(rate, kind, message):
 
 
 def test_a_side_that_was_made_is_said():
-    made = replace(templates(), derived=frozenset({("DY", "jesDown")}))
-    (found,) = check_templates(made, SIGNALS)
-    assert found.kind == "missing side"
-    assert found.message == (
-        "SR: DY was not filled with jesDown: it is the mirror image of jesUp, 2 · nominal − other"
-    )
-    assert (found.process, found.nuisance) == ("DY", "jes")
+    """Once for all processes, and after what is wrong with an effect."""
+    large = {"W": [80.0, 60.0, 70.0]}
+    made = templates(variations={"jesUp": SHAPED["jesUp"] | large, "puDown": {"W": [51.0, 59.0, 71.0]}})
+    found = [f for f in check_templates(made, SIGNALS) if f.kind != "small shape"]
+    assert [f.kind for f in found] == ["large effect", "missing side", "missing side"]
+    assert [f.message for f in found[1:]] == [
+        "SR: jesDown was not filled for DY, W: it is the mirror image of jesUp, 2 · nominal − other",
+        "SR: puUp was not filled for W: it is the mirror image of puDown, 2 · nominal − other",
+    ]
+    assert [(f.process, f.nuisance) for f in found[1:]] == [(None, "jes"), (None, "pu")]
 
 
 def test_signals_that_are_not_there_are_refused():
@@ -204,6 +208,19 @@ def test_channels_come_together_and_the_gravest_first():
     found = check_templates([good, bad], SIGNALS)
     assert found[0].kind == "signal without background"
     assert {f.channel for f in found} == {"CR"}
+
+
+def test_many_findings_of_a_kind_do_not_hide_others():
+    many = [Finding("large effect", "SR", f"SR: jes{i} changes much") for i in range(20)]
+    other, minor = Finding("missing side", "SR", "SR: made"), Finding("empty bins", "SR", "SR: empty")
+    told = [*of_findings({3: [*many, other, minor], 5: [many[0]]})]
+    assert told == [
+        "SR: jes0 changes much.",
+        "K = 3: SR: jes1 changes much.",
+        "K = 3: SR: jes2 changes much.",
+        "K = 3: SR: made.",
+        "Of the templates, summary.json lists 18 more findings.",
+    ]
 
 
 numbers = st.lists(st.integers(-1000, 10**5).map(lambda i: i / 10), min_size=3, max_size=3)

@@ -339,6 +339,34 @@ INVALID = {
         changed("fit_model", to={"rate_uncertainties": {"r": 1.1}}),
         "combine has a meaning of its own for 'r'",
     ),
+    "a name of combine's statistics": (
+        changed("fit_model", to={"rate_uncertainties": {"prop_binSR_bin0": 1.1}}),
+        "combine has a meaning of its own for 'prop_binSR_bin0'",
+    ),
+    "the name of a strength": (
+        changed("fit_model", to={"rate_uncertainties": {"mu_ggH": 1.1}}),
+        "a nuisance parameter must not be named 'mu_ggH'",
+    ),
+    "the name of the statistics of a bin": (
+        changed("fit_model", to={"rate_uncertainties": {"staterror_SR_0": 1.1}}),
+        "a nuisance parameter must not be named 'staterror_SR_0'",
+    ),
+    "one mistake in a list, and none for its length": (
+        changed("coordinates", to=[{"kind": "linear", "features": ["x"], "range": [1, 0]}]),
+        r"^[\w. ]+: coordinates.0.linear.range: range must go upwards[^\n]*$",
+    ),
+    "a rate in words": (
+        changed("fit_model", to={"rate_uncertainties": {"xs": {"DY": "1.6%"}}}),
+        r"^[\w. ]+: rate_uncertainties must be numbers or pairs \(down, up\) .*, got {'xs': {'DY': '1.6%'}}$",
+    ),
+    "a rate of three numbers": (
+        changed("fit_model", to={"rate_uncertainties": {"xs": [0.9, 1.0, 1.1]}}),
+        r"^[\w. ]+: rate_uncertainties.xs must be a factor .* for down and up, got \[0.9, 1.0, 1.1\]$",
+    ),
+    "a nuisance parameter that no card has": (
+        changed("maximise", to="precision") | {"nuisances": ["je s"]},
+        r"nuisances.0: String should match pattern .*'je s'",
+    ),
     "a group of combine's own": (
         changed("fit_model", to={"groups": {"autoMCStats": ["jes"]}}),
         "combine has a meaning of its own for 'autoMCStats'",

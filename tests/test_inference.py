@@ -420,7 +420,11 @@ WORKSPACES = {
         lambda w: w["channels"][0]["samples"][0]["modifiers"][-1]["data"].__setitem__(0, float("nan")),
         "what 'staterror_SR' does in channel 'SR' of .* must be finite, got nan",
     ),
-    "version": (lambda w: w.update(version="2.0.0"), "its version must be 1.0.0, got '2.0.0'"),
+    "version": (lambda w: w.update(version="2.0.0"), "its version must be '1.0.0', got '2.0.0'"),
+    "a summary": (
+        lambda w: w.update(version=1),
+        "holds no workspace of pyhf: its version must be .*, got 1$",
+    ),
     "no measurement": (lambda w: w["measurements"].clear(), "holds no workspace of pyhf"),
     "no channels": (lambda w: w.pop("channels"), "holds no workspace of pyhf"),
 }

@@ -73,6 +73,10 @@ REFUSED = {
     ),
     "foreign": (foreign, "is not the folder of a cortado run"),
     "another program's record": (foreign_record, "is not the folder of a cortado run"),
+    "a record of no job": (
+        lambda p: write_text(p / "run.json", '{"fingerprint": "", "finished": true, "files": [], "job": 3}'),
+        "is not the folder of a cortado run",
+    ),
     "broken record": (lambda p: write_text(p / "run.json", "{"), "is not the folder of a cortado run"),
     "a number": (lambda p: write_text(p / "run.json", "3"), "is not the folder of a cortado run"),
     "a list": (
@@ -89,6 +93,49 @@ def test_a_folder_in_use_is_refused_and_left_as_it_is(tmp_path, prepare, message
     before = tree(tmp_path)
     with pytest.raises(OutputError, match=message):
         JobFolder.claim(tmp_path / "out", JOB)
+    assert tree(tmp_path) == before
+
+
+# --- what not all stages depend on --------------------------------------------------------------------------
+
+LATE = {"filling": ("sums.npz",), "output": ()}
+CHANGES = {"output": {"sample.npz", "sums.npz"}, "filling": {"sample.npz"}}
+
+
+def with_sums(prepare, path: Path) -> Path:
+    write_text(prepare(path).stage_file("sums.npz"), "sums")
+    write_text(path / "notes.txt", "mine")
+    return path
+
+
+@pytest.mark.parametrize("prepare", [finished, interrupted])
+@pytest.mark.parametrize(("key", "kept"), CHANGES.items(), ids=CHANGES)
+def test_stages_that_do_not_depend_on_a_change_are_kept(tmp_path, prepare, key, kept):
+    path, changed = with_sums(prepare, tmp_path / "out"), {**JOB, key: {"bins": 3}}
+    folder = JobFolder.claim(path, changed, late=LATE)
+    left = tree(path)
+    record = json.loads(left.pop("run.json"))
+    assert {*left} == {f"stages/{name}" for name in kept} | {"notes.txt"}
+    assert record["finished"] is False
+    assert record["job"] == changed
+    folder.finish(changed, [])
+    with pytest.raises(OutputError, match="holds this very run, finished"):
+        JobFolder.claim(path, changed, late=LATE)
+
+
+@pytest.mark.parametrize("other", [{**OTHER, "output": 1}, {"config": JOB["config"]}], ids=["other", "fewer"])
+def test_a_change_of_what_all_stages_depend_on_is_another_job(tmp_path, other):
+    path = with_sums(interrupted, tmp_path / "out")
+    with pytest.raises(OutputError, match="run of another configuration"):
+        JobFolder.claim(path, other, late=LATE)
+
+
+def test_a_finished_run_without_its_stages_is_left_alone(tmp_path):
+    path = tmp_path / "out"
+    finished(path).stage_file("sample.npz").unlink()
+    before = tree(tmp_path)
+    with pytest.raises(OutputError, match="finished; use --force to repeat it"):
+        JobFolder.claim(path, {**JOB, "output": 1}, late=LATE)
     assert tree(tmp_path) == before
 
 

@@ -415,6 +415,14 @@ def test_a_single_number_is_a_point(axes):
     assert axes.containers[0].lines[0].get_xdata().tolist() == [10]
 
 
+@pytest.mark.parametrize(("symbol", "quantity"), [("Z", "significance"), ("1/σ(μ)", "precision")])
+def test_axes_say_what_it_is(axes, symbol, quantity):
+    row = SchemeRow("learned", 3, "all", {"ggH": 1.0}, 1.0, 0.1, 10.0, 10.0, [], symbol)
+    assert significance_curve([row], ax=axes).get_ylabel() == f"Combined expected {quantity}"
+    assert significance([row], ax=axes).get_xlabel() == f"Combined expected {quantity}"
+    assert significance([row], ax=axes, label="mine").get_xlabel() == "mine"
+
+
 def test_a_curve_needs_rows(axes):
     with pytest.raises(ConfigError, match="at least one row"):
         significance_curve([], ax=axes)

@@ -90,7 +90,7 @@ def test_variations_are_in_the_templates_and_in_the_fit_inputs(folder, toy_folde
     card = (folder / "out" / "datacard.txt").read_text().split("\n")
     lines = [line.split() for line in card if line.startswith(("lumi ", "xsec ", "all "))]
     assert [line[1] for line in lines] == ["lnN", "shape", "group"]
-    assert any("xsecDown: it is the mirror image of xsecUp" in note for note in result.notes)
+    assert any("xsecDown was not filled for bkg1, bkg2" in note for note in result.notes)
 
 
 def test_a_dataset_may_be_empty_if_its_process_is_not(folder, toy_folder, toy_config):

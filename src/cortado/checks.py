@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from numbers import Real
 from typing import Any
 
@@ -243,13 +244,14 @@ def _empty_variation(channel: _Channel) -> Iterator[Finding]:
 
 
 def _missing_side(channel: _Channel) -> Iterator[Finding]:
-    for process, variation in sorted(channel.templates.derived):
+    by_variation = sorted((variation, process) for process, variation in channel.templates.derived)
+    for variation, group in groupby(by_variation, key=lambda made: made[0]):
+        processes = ", ".join(process for _, process in group)
         yield channel.finding(
             "missing side",
-            f"{process} was not filled with {variation}: it is the mirror image of {other_side(variation)}, "
+            f"{variation} was not filled for {processes}: it is the mirror image of {other_side(variation)}, "
             "2 · nominal − other",
-            process,
-            nuisance_of(variation),
+            nuisance=nuisance_of(variation),
         )
 
 
@@ -359,10 +361,10 @@ _CHECKS: tuple[Callable[[_Channel], Iterator[Finding]], ...] = (
     _few_effective_events,
     _little_background,
     _empty_variation,
-    _missing_side,
     _identical_sides,
     _one_sided,
     _large_effect,
+    _missing_side,
     _small_shape,
     _small_signal,
     _beyond_the_edges,

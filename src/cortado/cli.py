@@ -237,7 +237,7 @@ def _run(
             job, output, executor, force=force, chunk_size=chunk_size, display=_display(console)
         )
     for n, rows in result.rows.items():
-        title = f"Expected significance, {n} categories"
+        title = f"Expected {rows[0].quantity}, {n} categories"
         console.print(significance_table(rows, title, combination(job.config.objective)))
         if result.n_learned[n] < n:
             console.print(

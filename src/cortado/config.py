@@ -16,6 +16,7 @@ from cortado.errors import ConfigError, InputError, sentences
 from cortado.export.combine_datacard import check_names
 from cortado.export.fit_input import Layout
 from cortado.export.fit_model import FitOptions
+from cortado.export.pyhf_workspace import check_parameters
 from cortado.export.rates import log_normals
 from cortado.objectives import (
     Asimov,
@@ -36,6 +37,8 @@ from cortado.templates import DATA
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which allow no others
 LEARNED, SINGLE_BIN = "learned", "single_bin"
+FILLING_KEYS = ("channels",)  # but for their names, they decide nothing before the templates are filled
+OUTPUT_KEYS = ("fit_model", "merge")  # they decide the files that a job leaves, and no stage before
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -181,15 +184,11 @@ class FitConfig(_Section):
         return tuple(f for f in range(self.folds) if f not in self.held_out_folds)
 
 
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Rate = Factor | tuple[Factor, Factor]
-
-
 class FitModelConfig(_Section):
     """What becomes of templates in the workspace and the datacard."""
 
     layout: Layout = "bins"
-    rate_uncertainties: dict[Name, Rate | dict[Name, Rate]] = Field(default_factory=dict)
+    rate_uncertainties: dict[Name, Any] = Field(default_factory=dict)  # checked when processes are known
     groups: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(default_factory=dict)
     fill: Positive | None = None
 
@@ -225,7 +224,7 @@ class Config(_Section):
     signal_weights: dict[Name, Positive] = Field(default_factory=dict)
     other_signals: Literal["background", "ignored", "floating"] | None = None
     background_uncertainties: dict[Name, NotNegative] = Field(default_factory=dict)
-    nuisances: tuple[str, ...] = ()
+    nuisances: tuple[Name, ...] = ()
     categories: tuple[Annotated[int, Field(ge=2)], ...] = Field(min_length=1)
     constraints: Constraints = Constraints()
     fit: FitConfig = FitConfig()
@@ -325,8 +324,9 @@ class Config(_Section):
         # Which nuisance parameters have variations is known when there are templates.
         groups = self.fit_model.groups
         members = [name for group in groups.values() for name in group]
-        named = [*self.fit_model.rate_uncertainties, *members]
+        named = [*self.fit_model.rate_uncertainties, *members, *self.nuisances]
         check_names([*self.channels], self.fitted_processes, named, groups)
+        check_parameters(self.signals, named)
 
     @property
     def training_channel(self) -> str:

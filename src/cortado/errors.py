@@ -5,6 +5,7 @@ Every message is one clear sentence that names the argument, file or field, the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +71,21 @@ def checked_name(what: str, value: object) -> str:
 
 def sentences(error: ValidationError) -> list[str]:
     """What pydantic found, one sentence a mistake: the field, the rule and the value."""
-    return [_sentence(mistake) for mistake in error.errors(include_url=False)]
+    mistakes = error.errors(include_url=False)
+    places = [mistake["loc"] for mistake in mistakes]
+    return [_sentence(mistake) for mistake in mistakes if not _follows(mistake, places)]
 
 
 def shown(value: object) -> str:
     """A value as an error shows it: in one line, without the end of a long one."""
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"
+
+
+def _follows(mistake: Any, places: Sequence[tuple[int | str, ...]]) -> bool:
+    """Whether a list is too short because of mistakes in it, which pydantic leaves out before it counts."""
+    own = mistake["loc"]
+    return mistake["type"] == "too_short" and any(p[: len(own)] == own and p != own for p in places)
 
 
 def _got(value: Any) -> str:

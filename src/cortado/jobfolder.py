@@ -31,22 +31,31 @@ class JobFolder:
 
     @classmethod
     def claim(
-        cls, path: Path, content: Mapping[str, Any], planned: Sequence[str] = (), *, force: bool = False
+        cls,
+        path: Path,
+        content: Mapping[str, Any],
+        planned: Sequence[str] = (),
+        *,
+        late: Mapping[str, Sequence[str]] | None = None,
+        force: bool = False,
     ) -> JobFolder:
         """Take the folder for the job described by ``content``; go on where the same job was interrupted.
 
-        ``planned`` are the files that the job will write, relative to the folder. A run that finished no
-        stage gives way to any other. Raises ``OutputError`` if the folder holds a finished run, one of
-        another configuration, or other files, unless ``force``, which removes what an earlier run wrote and
-        nothing else.
+        ``planned`` are the files that the job will write, relative to the folder. ``late`` are keys of
+        ``content`` on which some files of stages depend, and no others: of a run that differs in nothing
+        else, the other stages are kept. A run that finished no stage gives way to any other.
+
+        Raises ``OutputError`` if the folder holds this very run, finished, one of another configuration, or
+        other files, unless ``force``, which removes what an earlier run wrote and nothing else.
         """
         record = _read_record(path / _RECORD)
-        mark = fingerprint(content)
         if record is None and path.exists() and (not path.is_dir() or any(path.iterdir())) and not force:
             raise OutputError(
                 f"{path} exists and is not the folder of a cortado run; choose another, or use --force"
             )
-        same = record is not None and record["fingerprint"] == mark
+        late = late or {}
+        changed = set(content) if record is None else _differing(record["job"], content)
+        same = changed <= set(late)
         stages = path / _STAGES
         # What begins with a dot was being written when the run was killed.
         begun = stages.is_dir() and any(not file.name.startswith(".") for file in stages.iterdir())
@@ -56,11 +65,12 @@ class JobFolder:
                     f"{path} holds a run of another configuration or of other input files; "
                     "choose another folder, or use --force to replace it"
                 )
-            if record["finished"]:
+            if record["finished"] and (not changed or not begun):
                 raise OutputError(f"{path} holds this very run, finished; use --force to repeat it")
         folder = cls(path)
-        if force or not same:
-            folder._remove_earlier(record)
+        if force or changed:
+            gone = [stage for key in changed for stage in late[key]] if same and not force else None
+            folder._remove_earlier(record, gone)
             folder._write_record(content, planned, finished=False)
         return folder
 
@@ -82,19 +92,20 @@ class JobFolder:
         }
         write_text(self.path / _RECORD, json.dumps(record, indent=1) + "\n")
 
-    def _remove_earlier(self, record: dict[str, Any] | None) -> None:
-        stages = self.path / _STAGES
+    def _remove_earlier(self, record: dict[str, Any] | None, stages: Sequence[str] | None) -> None:
+        """Remove what an earlier run wrote, of its stages some files or, with None, all."""
+        folder = self.path / _STAGES
         if record is None:
-            if stages.exists():
-                raise OutputError(f"{stages} is there, but no {_RECORD} says whose it is; remove it first")
+            if folder.exists():
+                raise OutputError(f"{folder} is there, but no {_RECORD} says whose it is; remove it first")
             return
         # An interrupt from here on leaves an unfinished run, never a finished one without its files.
         write_text(self.path / _RECORD, json.dumps({**record, "finished": False}, indent=1) + "\n")
         try:
-            for name in record["files"]:
+            for name in [*record["files"], *(f"{_STAGES}/{stage}" for stage in stages or ())]:
                 self._remove(name)
-            if stages.exists():
-                shutil.rmtree(stages)
+            if stages is None and folder.exists():
+                shutil.rmtree(folder)
         except OSError as error:
             raise OutputError(
                 f"cannot remove the earlier run from {self.path}: {error.strerror or error}"
@@ -112,10 +123,16 @@ class JobFolder:
             parent.rmdir()
 
 
+def _differing(job: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """The keys in which two descriptions of jobs differ."""
+    marks = [{key: fingerprint({key: value}) for key, value in content.items()} for content in (job, other)]
+    return {key for key, _ in {*marks[0].items()} ^ {*marks[1].items()}}
+
+
 def _read_record(path: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     known = isinstance(record, dict) and {"fingerprint", "finished", "files"} <= set(record)
-    return record if known else None
+    return record if known and isinstance(record.get("job"), dict) else None

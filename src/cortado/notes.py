@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cortado.exact import Limit, NoLimit, Split
 
 _NOTED_DIFFERENCE = 1e-3  # between objectives on cells and on events
-_MOST_FINDINGS = 12
+_MOST_OF_A_KIND = 3
 _MINOR = ("empty bins", "small signal")  # they are common, and no fit stumbles over them
 
 
@@ -70,7 +70,7 @@ def _relative(value: float, reference: float) -> float | None:
     return value / reference - 1 if reference else None
 
 
-def of_the_events(rows: Mapping[int, Sequence[SchemeRow]]) -> Iterator[str]:
+def of_the_events(config: Config, rows: Mapping[int, Sequence[SchemeRow]]) -> Iterator[str]:
     """Which events the fit inputs hold, and what all events would give instead."""
     differences = {n: difference_to_all(r) for n, r in rows.items()}
     listed = [
@@ -79,10 +79,14 @@ def of_the_events(rows: Mapping[int, Sequence[SchemeRow]]) -> Iterator[str]:
         if d is not None and d["combined"] is not None
     ]
     if listed:
+        quantity = next(iter(rows.values()))[0].quantity
+        more = (
+            "" if config.maximise == "significance" else ", also as more simulated events are less uncertain"
+        )
         yield (
             "The fit inputs hold the events that the categories were not trained on, scaled to the full "
-            f"luminosity. All events would give a significance that differs by {', '.join(listed)}; their "
-            "templates are in templates_all_events.root."
+            f"luminosity. All events would give a {quantity} that differs by {', '.join(listed)}{more}; "
+            "their templates are in templates_all_events.root."
         )
 
 
@@ -131,13 +135,13 @@ def of_the_cells(config: Config, sample: Sample, compared: Mapping[int, Compared
 
 
 def of_findings(findings: Mapping[int, Sequence[Finding]]) -> Iterator[str]:
-    """The gravest of what the checks found, each once; ``findings`` are by number of categories."""
-    found: dict[str, list[int]] = {}
+    """What the checks found, some of each kind, each once; ``findings`` are by number of categories."""
+    by_kind: dict[str, dict[str, list[int]]] = {}
     for n, of_n in findings.items():
         for finding in of_n:
             if finding.kind not in _MINOR:
-                found.setdefault(finding.message, []).append(n)
-    told = dict([*found.items()][:_MOST_FINDINGS])
+                by_kind.setdefault(finding.kind, {}).setdefault(finding.message, []).append(n)
+    told = dict(item for found in by_kind.values() for item in [*found.items()][:_MOST_OF_A_KIND])
     for message, numbers in told.items():
         everywhere = len(numbers) == len(findings)
         yield f"{message}." if everywhere else f"K = {', '.join(map(str, numbers))}: {message}."

@@ -18,6 +18,7 @@ from cortado.checks import Finding, check_templates
 from cortado.columnar import CategorySums
 from cortado.config import LEARNED, Config
 from cortado.export.combine_datacard import check_names
+from cortado.export.pyhf_workspace import check_parameters
 from cortado.files import write_text
 from cortado.objectives import Yields, overtraining
 from cortado.report import SchemeRow, evaluate
@@ -130,7 +131,7 @@ def write_outputs(
         _write_fit_inputs(config, _place(config, folder, n), for_a_fit(of_fit))
     told = (
         *notes.of_the_limit({n: _on_folds(r)[-1] for n, r in rows.items()}, found, one_more),
-        *notes.of_the_events(rows),
+        *notes.of_the_events(config, rows),
         *notes.of_given_categorizers(channels),
         *notes.of_the_data(next(iter(fits.values()))),
         *_overtraining_notes(config, sums),
@@ -146,6 +147,7 @@ def _check_names(config: Config, channels: Sequence[Templates]) -> None:
     varied = nuisances_of(variation for templates in channels for variation in templates.variations)
     nuisances = tuple(dict.fromkeys([*config.fit_model.rate_uncertainties, *varied]))
     check_names([*config.channels], config.fitted_processes, nuisances, config.fit_model.groups)
+    check_parameters(config.signals, nuisances)
 
 
 def _write_fit_inputs(config: Config, place: Path, channels: Sequence[Templates]) -> None:
@@ -163,11 +165,11 @@ def _compared(
     config: Config, learned: Mapping[int, Categorizer], sample: Sample, sums: CategorySums
 ) -> dict[int, notes.Compared]:
     folds, value = config.fit.training_folds, config.objective.value
-    points = sample.points(folds)
+    points = sample.points(folds, nuisances=config.nuisances)
     compared, whole = {}, sums.with_flow("fold")  # as the sample has events beyond the edges, too
     for n, categorizer in learned.items():
         on_cells = points.yields(categorizer.rule.assign(points.place), categorizer.n_categories)
-        on_events = whole.templates(scheme_name(LEARNED, n), folds=folds).without_observable.yields()
+        on_events = _yields(config, whole.templates(scheme_name(LEARNED, n), folds=folds))
         compared[n] = notes.Compared(value(on_cells), value(on_events))
     return compared
 

@@ -51,6 +51,11 @@ class SchemeRow:
     without_background: list[int]
     symbol: str = "Z"
 
+    @property
+    def quantity(self) -> str:
+        """What the numbers of the signals are, in words."""
+        return "significance" if self.symbol == "Z" else "precision"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

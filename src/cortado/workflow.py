@@ -32,7 +32,7 @@ from cortado.columnar import (
 from cortado.columnar.datasets import DEFAULT_CHUNK_SIZE, resolve_files
 from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import Probe, set_widths
-from cortado.config import LEARNED, Config, MetadataBranch
+from cortado.config import FILLING_KEYS, LEARNED, OUTPUT_KEYS, Config, MetadataBranch
 from cortado.coordinates import Features
 from cortado.errors import ConfigError, InputError, TrainingError
 from cortado.event_sample import EventSample
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from cortado.models import Model
     from cortado.training.fit import Progress
 
+# What decides nothing but some stages or none: by key of the description of a job, the files of these stages.
+_SUMS = "sums.npz"
+_LATE = {"filling": (_SUMS,), "output": ()}
 _BASELINE_TAIL = 0.05  # of each process, on either side, lies in the outer equidistant bins
 
 
@@ -124,12 +127,16 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
     processor_class, source = load_processor(config.processor.class_, config_folder)
     paths = {name: config_folder / c.path for name, c in config.channels.items() if c.path}
     channels = Channels(config, {name: Categorizer.load(path) for name, path in paths.items()})
+    content = config.model_dump(mode="json", by_alias=True, exclude={"output"})
     description: dict[str, Any] = {
         "cortado": __version__,
-        "config": config.model_dump(mode="json", by_alias=True, exclude={"output"}),
+        "config": {key: value for key, value in content.items() if key not in (*FILLING_KEYS, *OUTPUT_KEYS)},
+        "channels": {name: name == config.training_channel for name in config.channels},
         "processor": source,
         "files": {d.name: [_identify(d.name, path) for path in d.files] for d in datasets},
-        "categorizers": {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in paths.items()},
+        "filling": {key: content[key] for key in FILLING_KEYS}
+        | {"categorizers": {n: hashlib.sha256(path.read_bytes()).hexdigest() for n, path in paths.items()}},
+        "output": {key: content[key] for key in OUTPUT_KEYS},
     }
     job = Job(config, channels, tuple(datasets), processor_class, description)
     job.processor(
@@ -147,13 +154,13 @@ def run_job(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     display: Display | None = None,
 ) -> JobResult:
-    """Do the whole job, or what an interrupted run of it has left to do, into ``folder``.
+    """Do the whole job, or what an earlier run of it has left to do, into ``folder``.
 
     Raises ``OutputError`` if the folder is taken, and what the stages raise.
     """
     display = display or Display()
     planned = planned_files(job.config)
-    claimed = JobFolder.claim(folder, job.description, planned, force=force)
+    claimed = JobFolder.claim(folder, job.description, planned, late=_LATE, force=force)
     stages = _Stages(job, claimed, executor, chunk_size, display)
     inventory = stages.inspect()
     normalisation = inventory.normalisation(job.config.luminosity, job.config.eras)
@@ -298,7 +305,7 @@ class _Stages:
 
     def fill(self, inventory: Inventory, sample: Sample, learned: Mapping[int, Categorizer]) -> CategorySums:
         """Pass 2: sums per category of every event, for the learned categories and the baselines."""
-        path = self.folder.stage_file("sums.npz")
+        path = self.folder.stage_file(_SUMS)
         if path.exists():
             self.display.skipped("Pass 2")
             return CategorySums.load(path)

@@ -62,6 +62,13 @@ class Training(BaseModel):
         default=(), description="what the categories give on the training folds and on those held out"
     )
 
+    @model_validator(mode="after")
+    def _folds_exist(self) -> Training:
+        # Others would be taken for events that it was not trained on.
+        if not set(self.folds) <= set(range(self.n_folds)):
+            raise ValueError(f"folds must be some of 0 … {self.n_folds - 1}, got {list(self.folds)}")
+        return self
+
 
 class Categorizer(BaseModel):
     """Categories of an N-dimensional discriminant, frozen.

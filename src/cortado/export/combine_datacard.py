@@ -30,8 +30,9 @@ Floats = npt.NDArray[np.float64]
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-# Of the strength, the mass, the observable and the channels in combine's own workspaces.
-_TAKEN = ("r", "MH", "CMS_th1x", "CMS_channel")
+# Of the strength, the mass, the observable, the channels and the statistics of the simulation in combine's
+# own workspaces.
+_TAKEN = re.compile(r"r|MH|CMS_th1x|CMS_channel|prop_bin.*")
 # Threshold, include-signal, hist-mode: the values that combine documents and its users share. One Gaussian
 # parameter scales the sum in a category; with at most 10 effective background events there, where a Gaussian
 # is no longer right, each process gets a parameter of its own instead.
@@ -103,7 +104,7 @@ def check_names(
     for name in (*channels, *processes, *nuisances, *groups):
         if not _NAME.fullmatch(name):
             raise ConfigError(f"a name in a datacard must match {_NAME.pattern}, got {name!r}")
-    if clash := sorted({*_TAKEN} & {*nuisances} or {_STATISTICS_GROUP} & {*groups}):
+    if clash := [*filter(_TAKEN.fullmatch, nuisances)] or [*{_STATISTICS_GROUP} & {*groups}]:
         raise ConfigError(
             f"combine has a meaning of its own for {clash[0]!r}, which must not be used as a name"
         )

@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
-_ADVICE = "raise the minimum background yield of the training, or merge categories"
+_ADVICE = "raise the minimum background yield of the training, or merge categories or bins of an observable"
 _FILL = f"{_ADVICE} (a larger fill=… would put a number there, which decides the significance)"
 _MERGE = "merge it with another process, or merge categories"
 

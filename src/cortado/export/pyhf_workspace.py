@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,6 +19,7 @@ from cortado.templates import ManyTemplates
 # Not below 0: a category of mostly signal would have a negative expectation, for which there is no likelihood
 # and where minuit is lost. Signals of poorly known strength meet pyhf's own upper bound of 10 unnoticed.
 _STRENGTH_BOUNDS = (0.0, 100.0)
+_STATISTICS = "staterror_"
 
 
 @checked_arguments
@@ -65,7 +66,7 @@ def build_workspace(templates: ManyTemplates, signals: NameOrNames, **options: U
     import pyhf
 
     model = fit_model(templates, signals, **options)
-    _check_parameters(model)
+    check_parameters(model.signals, model.nuisances)
     strengths = [
         {"name": _strength(name), "bounds": [list(_STRENGTH_BOUNDS)], "inits": [1.0]}
         for name in model.signals
@@ -83,11 +84,14 @@ def build_workspace(templates: ManyTemplates, signals: NameOrNames, **options: U
     return pyhf.Workspace(specification, validate=True)
 
 
-def _check_parameters(model: FitModel) -> None:
-    """Parameters of one name would be one parameter."""
-    own = {_strength(name) for name in model.signals} | {_statistics(channel) for channel in model.channels}
-    if clash := sorted(own.intersection(model.nuisances)):
-        raise ConfigError(f"a nuisance parameter must not be named {clash[0]!r}, as another parameter is")
+def check_parameters(signals: Collection[str], nuisances: Sequence[str]) -> None:
+    """Raise ``ConfigError`` for nuisance parameters named as others: these would be one parameter."""
+    strengths = {_strength(name) for name in signals}
+    if clash := [name for name in nuisances if name in strengths or name.startswith(_STATISTICS)]:
+        raise ConfigError(
+            f"a nuisance parameter must not be named {clash[0]!r}: mu_<signal> are the strengths of signals, "
+            f"{_STATISTICS}<channel> is the statistical uncertainty of the simulation"
+        )
 
 
 def _samples(channel: FitChannel, model: FitModel) -> list[dict[str, Any]]:
@@ -133,4 +137,4 @@ def _strength(signal: str) -> str:
 
 
 def _statistics(channel: FitChannel) -> str:
-    return f"staterror_{channel.name}"
+    return f"{_STATISTICS}{channel.name}"

@@ -30,12 +30,13 @@ def load_workspace(path: FilePath) -> Any:
         raise InputError(f"cannot read the workspace {path}: {error.strerror}") from error
     except ValueError as error:  # of JSON and of texts
         raise InputError(f"{path} is not valid JSON: {error}") from error
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != _VERSION:  # of which pyhf looks for a file
+        raise InputError(
+            f"{path} holds no workspace of pyhf: its version must be {_VERSION!r}, got {version!r}"
+        )
     try:
         workspace = pyhf.Workspace(content, validate=True)
-    except FileNotFoundError as error:  # there is no schema of that version
-        raise InputError(
-            f"{path} holds no workspace of pyhf: its version must be {_VERSION}, got {content['version']!r}"
-        ) from error
     except (pyhf.exceptions.InvalidSpecification, TypeError, AttributeError) as error:
         raise InputError(f"{path} holds no workspace of pyhf: {_first_line(error)}") from error
     check(content, str(path))

@@ -29,9 +29,7 @@ _CURVES: tuple[dict[str, Any], ...] = (
 )
 
 
-def significance(
-    rows: Sequence[SchemeRow], *, ax: Axes | None = None, label: str = "Combined expected significance"
-) -> Axes:
+def significance(rows: Sequence[SchemeRow], *, ax: Axes | None = None, label: str | None = None) -> Axes:
     """Draw one group of horizontal bars a scheme, one bar for each kind of events, and return the axes.
 
     Schemes stand from top to bottom and events within them in the order of their first row.
@@ -65,8 +63,12 @@ def significance(
                 fontsize=plt.rcParams["legend.fontsize"],
             )
     _arrange(ax, schemes, max(np.nan_to_num(row.combined + row.combined_uncertainty) for row in rows))
-    ax.set_xlabel(label)
+    ax.set_xlabel(label or _label(rows))
     return ax
+
+
+def _label(rows: Sequence[SchemeRow]) -> str:
+    return f"Combined expected {rows[0].quantity}"
 
 
 def significance_curve(
@@ -74,7 +76,7 @@ def significance_curve(
     limit: Limit | None = None,
     *,
     ax: Axes | None = None,
-    label: str = "Combined expected significance",
+    label: str | None = None,
 ) -> Axes:
     """Draw the significance against the number of categories, and return the axes.
 
@@ -108,7 +110,7 @@ def significance_curve(
     else:
         ax.xaxis.set_major_locator(MaxNLocator(_MOST_TICKS, integer=True))
     ax.set_xlabel("Number of categories K")
-    ax.set_ylabel(label)
+    ax.set_ylabel(label or _label(rows))
     curves, labels = ax.get_legend_handles_labels()
     last = [text.startswith(_LIMIT) for text in labels]
     order = np.argsort(last, kind="stable")
