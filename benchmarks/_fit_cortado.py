@@ -10,7 +10,8 @@ from _stages import watched
 from _toy import objective_of, toy_named
 
 import cortado as ct
-from cortado.models.tensorflow import tf
+from cortado.models.tensorflow import keras, tf
+from cortado.training import Cosine
 
 
 def main() -> None:
@@ -20,7 +21,11 @@ def main() -> None:
     tf.config.list_logical_devices()  # starts TensorFlow's runtime
     # numba imports much at its first call.
     ct.Sample.from_arrays({"none": (np.full((1, 1), 0.5), np.ones(1))})
-    toy = toy_named(job["toy"])
+    toy, settings = toy_named(job["toy"]), job["settings"]
+    for schedule in {"learning_rate", "temperature"} & set(settings):
+        settings[schedule] = Cosine(*settings[schedule])
+    if "optimizer" in settings:
+        settings["optimizer"] = keras.optimizers.get(settings["optimizer"])
     events, sample = {}, None
     if "sample" in job:
         sample = ct.Sample.load(job["sample"])
@@ -30,9 +35,9 @@ def main() -> None:
     with watched() as watch, measured() as report:
         if sample is None:
             sample = ct.Sample.from_arrays(events, toy.coordinates, names=toy.names, n_folds=1)
-        result = fit(model, sample, objective_of(toy), seed=job["seed"], **job["settings"])
+        result = fit(model, sample, objective_of(toy), seed=job["seed"], **settings)
     numbers = {name: value.default for name, value in inspect.signature(fit).parameters.items()}
-    report["trained"] = "{starts} × {steps}".format(**numbers | job["settings"])
+    report["trained"] = "{starts} × {steps}".format(**numbers | settings)
     report["stages"] = watch.stages(report["seconds"])
     report["objective"] = result.objective.value(result.training)
     report["cells"] = len(np.unique(sample.cells.key, axis=0))

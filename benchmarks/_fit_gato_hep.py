@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from _peer_settings import LEARNING_RATE, OPTIMIZER, TEMPERATURE
 from _processes import answer, job_of_this_process, measured
 from gatohep.losses import high_bkg_uncertainty_penalty, low_bkg_penalty
 from gatohep.models import gato_gmm_model
 from gatohep.utils import LearningRateScheduler, TemperatureScheduler
 
-LEARNING_RATE, TEMPERATURE = (0.05, 0.001), (1.0, 0.05)
 # The penalties of its examples, whose strength there is 0.
 LEAST_YIELD, LARGEST_UNCERTAINTY, STRENGTH = 5.0, 0.2, 0.0
 BLOCK = 200_000
@@ -73,8 +73,8 @@ def epochs_of(data: dict[str, Any], job: dict[str, Any]) -> Callable[[int], Mode
 
     tf.random.set_seed(job["seed"])
     model = Model(job["n_categories"], job["dimensions"], job["signals"])
-    optimizer = tf.keras.optimizers.RMSprop(LEARNING_RATE[0])
     first, last = LEARNING_RATE
+    optimizer = tf.keras.optimizers.get({"class_name": OPTIMIZER, "config": {"learning_rate": first}})
     rate = LearningRateScheduler(
         optimizer, lr_initial=first, lr_final=last, total_epochs=job["epochs"], mode="cosine"
     )

@@ -14,7 +14,6 @@ from cortado.objectives import Objective, Yields
 
 FLOOR = 10.0
 TEST_SEED = 1000
-EPOCHS = 250  # in the examples of gato-hep
 
 
 def toy_named(name: str) -> toys.Toy:

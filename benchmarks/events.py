@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from _gato_environment import gato_hep_python, versions
 from _measure import finish, in_turns, options
+from _peer_settings import EPOCHS
 from _processes import run_job, waiting
 from _steps import MAX_CELLS, on_cells, on_events
-from _toy import EPOCHS, dimensions_of, write_events
+from _toy import dimensions_of, write_events
 
 import cortado as ct
 from cortado import toys
