@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +16,8 @@ from cortado.numbering import Order, row_places
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+_LEAST_MAPPED = 1 << 22  # bytes
 
 
 class Rows(NamedTuple):
@@ -78,9 +82,17 @@ class Union:
 def zeros(n: int, d: int, s: int) -> tuple[Integers, Floats, Integers]:
     """Arrays for ``key`` (n, d), ``sums`` (n, s) and ``n_events`` (n,), filled with zeros.
 
-    They are one piece of memory. A large one goes back to the system once it is no longer needed; several
-    smaller ones would leave holes, in which the next table, a little larger, has no room.
+    They are one piece of memory. A large one goes back to the system once it is no longer needed: in the heap
+    it would leave a hole, in which the next table, a little larger, has no room.
     """
-    memory = np.zeros(n * (d + s + 1), np.int64)
+    memory = _memory(n * (d + s + 1))
     key, sums, n_events = np.split(memory, [n * d, n * (d + s)])
     return key.reshape(n, d), sums.view(np.float64).reshape(n, s), n_events
+
+
+def _memory(size: int) -> Integers:
+    """So many zeros; on Linux, many of them are no part of the heap."""
+    if sys.platform != "linux" or 8 * size < _LEAST_MAPPED:
+        return np.zeros(size, np.int64)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+    return np.frombuffer(mmap.mmap(-1, 8 * size, flags), np.int64)
