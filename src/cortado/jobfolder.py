@@ -55,12 +55,12 @@ class JobFolder:
             )
         late = late or {}
         changed = set(content) if record is None else _differing(record["job"], content)
-        same = changed <= set(late)
+        learns_alike = changed <= set(late)
         stages = path / _STAGES
         # What begins with a dot was being written when the run was killed.
         begun = stages.is_dir() and any(not file.name.startswith(".") for file in stages.iterdir())
         if record is not None and not force and (begun or record["finished"]):
-            if not same:
+            if not learns_alike:
                 raise OutputError(
                     f"{path} holds a run of another configuration or of other input files; "
                     "choose another folder, or use --force to replace it"
@@ -69,7 +69,7 @@ class JobFolder:
                 raise OutputError(f"{path} holds this very run, finished; use --force to repeat it")
         folder = cls(path)
         if force or changed:
-            gone = [stage for key in changed for stage in late[key]] if same and not force else None
+            gone = [stage for key in changed for stage in late[key]] if learns_alike and not force else None
             folder._remove_earlier(record, gone)
             folder._write_record(content, planned, finished=False)
         return folder

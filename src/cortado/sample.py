@@ -274,15 +274,13 @@ class Sample:
         varied = {s.dataset for s in self.cells.sources if s.variation == variation}
         if twice := sorted(varied & set(processes)):
             raise InputError(f"processes {twice} have the variation {variation!r} already")
-        sample = self
+        samples = []
         for process, (x, w) in processes.items():
             x_, w_ = np.asarray(x, np.float64), np.asarray(w, np.float64)
             ids = identifiers(process, x_, w_, event_ids)
             source = Source(process, variation=variation)
-            sample = sample + self.from_events(
-                self.features, self.n_folds, source, x_, w_, ids, self.max_cells
-            )
-        return sample.checked(())
+            samples.append(self.from_events(self.features, self.n_folds, source, x_, w_, ids, self.max_cells))
+        return self._with(*samples).checked(())
 
     def points(
         self,

@@ -56,10 +56,8 @@ class Unit:
             some, w = place[first : first + size], weight[first : first + size]
             if missing := size - len(w):
                 # What is added is some event's place, where a model has a value.
-                some, w = (
-                    np.concatenate([some, np.repeat(some[:1], missing, axis=0)]),
-                    np.pad(w, (0, missing)),
-                )
+                some = np.concatenate([some, np.repeat(some[:1], missing, axis=0)])
+                w = np.pad(w, (0, missing))
             yield some, w, size - missing
 
 
