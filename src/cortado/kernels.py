@@ -93,12 +93,13 @@ def addresses(number: Integers, low: Integers, span: Integers, first: Integers, 
     Their ``first`` integer (n,), and the ``others`` (n, c − 1), are put into these arrays.
     """
     for row in range(len(number)):
-        rest = number[row]
+        rest = np.uint64(number[row])
         for c in range(len(low) - 1, 0, -1):
-            higher = rest // span[c]
-            others[row, c - 1] = low[c] + rest - higher * span[c]
+            extent = np.uint64(span[c])
+            higher = rest // extent
+            others[row, c - 1] = low[c] + np.int64(rest - higher * extent)
             rest = higher
-        first[row] = low[0] + rest
+        first[row] = low[0] + np.int64(rest)
 
 
 @compiled
@@ -251,7 +252,7 @@ def sum_records(
     """Add up the records (n, 2 + m) of :func:`sort_roughly` that have the same number.
 
     Into a row for each number that was ``seen``, in order: ``sums`` (r, 3 + m) of w, w², |w| and |w|·u, and
-    ``n_events`` (r,), both of which are zero before.
+    ``n_events`` (r,).
     """
     # The rows of one part after the other are in the cache.
     row_of = np.empty(PART, np.int64)
@@ -262,7 +263,11 @@ def sum_records(
         first = part << _PART_BITS
         for i in range(min(PART, len(seen) - first)):
             row_of[i] = row
-            row += seen[first + i]
+            if seen[first + i]:
+                n_events[row] = 0
+                for j in range(3 + len(m)):
+                    sums[row, j] = 0
+                row += 1
         for record in range(start, start + in_part[part]):
             this, w = np.uint64(row_of[np.uint64(int(records[record, 0]) - first)]), records[record, 1]
             sums[this, 0] += w
@@ -297,9 +302,10 @@ def sum_sorted(
     """Add up the events with the same number, by what :func:`sorted_by_digits` makes of these.
 
     ``weight`` (n,), ``coordinates`` (m, n). Into a row for each of r different numbers, in order: ``sums``
-    (r, 3 + m) of w, w², |w| and |w|·u, and ``n_events`` (r,), both of which are zero before. Returned is an
-    event that has the number (r,).
+    (r, 3 + m) of w, w², |w| and |w|·u, and ``n_events`` (r,). Returned is an event that has the number (r,).
     """
+    sums[:] = 0
+    n_events[:] = 0
     last = np.uint64(index_bits)
     mask = (np.uint64(1) << last) - np.uint64(1)
     one, row = np.empty(len(n_events), np.int64), -1
@@ -369,23 +375,29 @@ def put(place: Order, values: Integers, into: Integers) -> None:
 def add_rows(
     place: Order,
     shift: Integers,
-    key: Integers,
-    sums: Floats,
-    count: Integers,
+    rows: tuple[Integers, Floats, Integers],
     into: tuple[Integers, Floats, Integers],
+    filled: int,
     d: Columns,
     s: Columns,
-) -> None:
+) -> int:
     """Add rows, ``key`` (n, d) >> ``shift`` (d,), ``sums`` (n, s) and ``count`` (n,), to those of a table.
 
-    Row i is added to row ``place[i]`` of ``into``: key, sums, count.
+    Row i is added to row ``place[i]`` of ``into``: key, sums, count. The first rows of it are ``filled``, the
+    others may hold anything; returned is how many are filled then.
     """
-    new_key, new_sums, new_count = into
+    (key, sums, count), (new_key, new_sums, new_count) = rows, into
     # Loops over few numbers: assignments of whole rows take numba seconds to compile.
     for row in range(len(place)):
         new = np.uint32(place[row])
+        while filled <= new:
+            new_count[filled] = 0
+            for i in range(len(s)):
+                new_sums[filled, i] = 0
+            filled += 1
         new_count[new] += count[row]
         for i in range(len(d)):
             new_key[new, i] = shifted(key[row, i], shift[i])
         for i in range(len(s)):
             new_sums[new, i] += sums[row, i]
+    return filled

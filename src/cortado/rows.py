@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.kernels import add_rows, ascending, columns, put
+from cortado.memory import integers
 from cortado.numbering import Order, row_places
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-_LEAST_MAPPED = 1 << 22  # bytes
 
 
 class Rows(NamedTuple):
@@ -74,28 +70,15 @@ class Union:
         if len(self.tables) == 1 and not self.shifts[0].any() and ascending(self.places[0]):
             return table
         d, s = table.key.shape[1], table.sums.shape[1]
-        into = zeros(n, d, s)
+        into = space(n, d, s)
+        filled = 0
         for own, shift, place in zip(self.tables, self.shifts, self.places, strict=True):
-            add_rows(place, shift, own.key, own.sums, own.n_events, into, columns(d), columns(s))
+            rows = own.key, own.sums, own.n_events
+            filled = add_rows(place, shift, rows, into, filled, columns(d), columns(s))
         return Rows(self.first, *into)
 
 
-def zeros(n: int, d: int, s: int) -> tuple[Integers, Floats, Integers]:
-    """Arrays for ``key`` (n, d), ``sums`` (n, s) and ``n_events`` (n,), filled with zeros.
-
-    They are one piece of memory. A large one goes back to the system once it is no longer needed: in the heap
-    it would leave a hole, in which the next table, a little larger, has no room.
-    """
-    memory = _memory(n * (d + s + 1))
-    key, sums, n_events = np.split(memory, [n * d, n * (d + s)])
+def space(n: int, d: int, s: int) -> tuple[Integers, Floats, Integers]:
+    """Arrays for ``key`` (n, d), ``sums`` (n, s) and ``n_events`` (n,), with anything in them."""
+    key, sums, n_events = np.split(integers(n * (d + s + 1)), [n * d, n * (d + s)])
     return key.reshape(n, d), sums.view(np.float64).reshape(n, s), n_events
-
-
-def _memory(size: int) -> Integers:
-    """So many zeros; on Linux, many of them are no part of the heap."""
-    if sys.platform != "linux" or 8 * size < _LEAST_MAPPED:
-        return np.zeros(size, np.int64)
-    memory = mmap.mmap(-1, 8 * size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # in small pages they are as good, but take longer to get
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, np.int64)

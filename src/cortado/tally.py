@@ -20,7 +20,8 @@ from cortado.kernels import (
     sum_sorted,
 )
 from cortado.numbering import UInt64s, extent, in_order, numbers
-from cortado.rows import Rows, Union, zeros
+from cortado.memory import integers
+from cortado.rows import Rows, Union, space
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -41,14 +42,13 @@ class Tally:
 
     def __init__(self, n_events: int, dimensions: int, moments: int) -> None:
         self._largest = max(_BOX_PER_EVENT * n_events, _BOX_ALWAYS)
-        self._memory, arrays = _borrowed(
+        self._number, self._weight, self._coordinates, self._records, self._marks = _pieces(
             ((n_events,), np.int64),
             ((n_events,), np.float64),
             ((moments, n_events), np.float64),
             ((n_events, 2 + moments), np.float64),
             ((self._largest,), np.bool_),
         )
-        self._number, self._weight, self._coordinates, self._records, self._marks = arrays
         self._n = 0
         self._use_box([0] * dimensions, [0] * dimensions)
         self._outside: list[tuple[Integers, Floats, Floats]] = []
@@ -73,8 +73,6 @@ class Tally:
         n = self._n
         events = self._number[:n], self._weight[:n], self._coordinates[:, :n]
         inside = self._sorted_sums(*events) if self._is_sparse else self._marked_sums(*events)
-        _give_back(self._memory)
-        del self._memory  # another tally may have it from now on
         if not self._outside:
             return inside
         outside = _sums_anywhere(
@@ -84,7 +82,7 @@ class Tally:
 
     def _marked_sums(self, number: Integers, weight: Floats, coordinates: Floats) -> Rows:
         there = np.flatnonzero(self._seen)
-        rows = _no_sums(len(there), len(self._low), len(coordinates))
+        rows = _space(len(there), len(self._low), len(coordinates))
         m = columns(len(coordinates))
         sort_roughly(number, weight, coordinates, self._in_part, m, self._records)
         sum_records(self._records, self._seen, self._in_part, m, rows.sums, rows.n_events)
@@ -117,27 +115,13 @@ class Tally:
             self._in_part = np.zeros(-(-size // PART), np.int64)
 
 
-# Memory of earlier fills: to get it from the system anew, page by page, takes about as long as the sums.
-_spare: list[npt.NDArray[np.uint8]] = []
-_MOST_SPARE = 1 << 26  # bytes
-
-
-def _borrowed(
-    *arrays: tuple[tuple[int, ...], type[np.generic]],
-) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[Any]]]:
-    """Memory, and arrays of some shapes and types in it, one after the other, with anything in them."""
+def _pieces(*arrays: tuple[tuple[int, ...], type[np.generic]]) -> list[npt.NDArray[Any]]:
+    """Arrays of some shapes and types in one piece of memory, one after the other, with anything in them."""
     sizes = [math.prod(shape) * np.dtype(kind).itemsize for shape, kind in arrays]
-    memory = _spare.pop() if _spare else np.empty(0, np.uint8)
-    if len(memory) < sum(sizes):
-        memory = np.empty(sum(sizes), np.uint8)
+    memory = integers(-(-sum(sizes) // 8)).view(np.uint8)
     ends = np.cumsum(sizes).tolist()
     parts = [memory[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-    return memory, [part.view(kind).reshape(shape) for part, (shape, kind) in zip(parts, arrays, strict=True)]
-
-
-def _give_back(memory: npt.NDArray[np.uint8]) -> None:
-    if not _spare and len(memory) <= _MOST_SPARE:
-        _spare.append(memory)
+    return [part.view(kind).reshape(shape) for part, (shape, kind) in zip(parts, arrays, strict=True)]
 
 
 def _sums_anywhere(address: Integers, weight: Floats, coordinates: Floats) -> Rows:
@@ -151,10 +135,10 @@ def _sums_in_order(
     order: tuple[UInt64s, int], weight: Floats, coordinates: Floats, dimensions: int
 ) -> tuple[Integers, Rows]:
     """Rows whose address is yet to be set to that of an event (r,), and these events."""
-    rows = _no_sums(n_different(*order), dimensions, len(coordinates))
+    rows = _space(n_different(*order), dimensions, len(coordinates))
     event = sum_sorted(*order, weight, coordinates, columns(len(coordinates)), rows.sums, rows.n_events)
     return event, rows
 
 
-def _no_sums(n: int, dimensions: int, moments: int) -> Rows:
-    return Rows(np.empty(n, np.int64), *zeros(n, dimensions - 1, 3 + moments))
+def _space(n: int, dimensions: int, moments: int) -> Rows:
+    return Rows(np.empty(n, np.int64), *space(n, dimensions - 1, 3 + moments))
