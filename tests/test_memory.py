@@ -9,7 +9,7 @@ import pytest
 
 from cortado.memory import integers
 
-LARGE = 1 << 19  # 4 MB
+LARGE = 600_000  # 4.8 MB
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere arrays are numpy's own")
 
 

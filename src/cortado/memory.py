@@ -23,8 +23,8 @@ _spare: dict[int, mmap.mmap] = {}
 def integers(n: int) -> Integers:
     """So many integers, which may be anything.
 
-    On Linux a large array is no part of the heap: there it would leave a hole, in which the next one, a little
-    larger, has no room. Its memory is kept for the next array of such a size, one piece of each.
+    On Linux a large array is no part of the heap: there it would leave a hole, in which the next one, a
+    little larger, has no room. Its memory is kept for the next array of such a size, one piece of each.
     """
     if sys.platform != "linux" or 8 * n < _LEAST:
         return np.empty(n, np.int64)

@@ -19,8 +19,8 @@ from cortado.kernels import (
     sum_records,
     sum_sorted,
 )
-from cortado.numbering import UInt64s, extent, in_order, numbers
 from cortado.memory import integers
+from cortado.numbering import UInt64s, extent, in_order, numbers
 from cortado.rows import Rows, Union, space
 
 Floats = npt.NDArray[np.float64]
