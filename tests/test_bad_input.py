@@ -175,6 +175,14 @@ CONFIGURATION = {
         dataset("more", files=["bkg1_0.root"], process="bkg1"),
         ["datasets.more.files", "bkg1_0.root is in dataset 'bkg1' already"],
     ),
+    "a file twice with the same metadata": (
+        dataset("more", files=["bkg1_0.root"], process="bkg1", metadata={}),
+        ["datasets.more.files", "bkg1_0.root is in dataset 'bkg1' already", "with other metadata"],
+    ),
+    "metadata that are there already": (
+        dataset("more", files=["bkg1_0.root"], process="bkg1", metadata={"is_mc": False}),
+        ["datasets.more.metadata", "must not name ['is_mc']"],
+    ),
     "no processor file": (
         update(processor={"class": "absent.py:Mine"}),
         ["processor.class: cannot import absent.py", "there is no file", "absent.py"],

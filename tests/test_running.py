@@ -265,6 +265,18 @@ class TestFailures:
             run_processor(Breaks(COLLECTOR, OSError("timeout"), times=counter), inventory.chunks(), executor)
         assert int(counter.read_text()) == 1000 - 3 * 2
 
+    def test_of_two_datasets_with_the_same_file_one_is_read_again(self, few_events, tmp_path, executor):
+        path = str(next(few_events.glob("bkg2_*.root")))
+        found = take_inventory([Dataset("bkg2", path), Dataset("copy", path)], executor)
+        counter = tmp_path / "times"
+        counter.write_text("1")
+        sample = run_processor(Breaks(COLLECTOR, OSError("timeout"), times=counter), found.chunks(), executor)
+        n_events = np.bincount(sample.cells.source, sample.cells.count)
+        by_dataset = dict.fromkeys(("bkg2", "copy"), 0.0)
+        for source, n in zip(sample.cells.sources, n_events, strict=True):
+            by_dataset[source.dataset] += n
+        assert by_dataset["bkg2"] == by_dataset["copy"] > 0
+
     def test_a_file_that_vanished(self, tmp_path, write_tree, executor):
         columns = dict.fromkeys((*toys.SCORES, "weight"), np.full(9, 0.3))
         path = write_tree(tmp_path / "x.root", columns)
@@ -275,7 +287,8 @@ class TestFailures:
 
     def test_few_of_many_keep_their_tracebacks(self):
         outcomes = [
-            Outcome(failures=(Failure(f"{i:03}.root", 0, 1, "m", "Traceback", False),)) for i in range(100)
+            Outcome(failures=(Failure("toy", f"{i:03}.root", 0, 1, "m", "Traceback", False),))
+            for i in range(100)
         ]
         random.Random(1).shuffle(outcomes)
         total = sum(outcomes, Outcome())

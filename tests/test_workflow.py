@@ -504,6 +504,30 @@ class TestPassOne:
             assert part.features == whole.features
             assert_same_sums(part.cells, whole.cells)
 
+    def test_a_file_is_in_two_datasets_that_metadata_tell_apart(self, tmp_path, few_events, toy_config):
+        (tmp_path / "halves.py").write_text(
+            textwrap.dedent("""
+                from cortado.columnar import FlatNtuple
+
+                class Halves(FlatNtuple):
+                    def process(self, events):
+                        half = events.metadata.get("half")
+                        return super().process(events if half is None else events[events.event % 2 == half])
+            """)
+        )
+        files = {"files": ["bkg1_*.root"]}
+        halves = {f"half{i}": files | {"process": f"half{i}", "metadata": {"half": i}} for i in (0, 1)}
+        options = {"class": str(tmp_path / "halves.py:Halves"), "options": {"event_id": "event"}}
+        content = toy_config(processor=options)
+        content["datasets"] |= halves
+        cells = collected(content, tmp_path / "out", few_events, 50).cells
+        sums = dict.fromkeys((s.dataset for s in cells.sources), 0)
+        for source, n in zip(cells.sources, np.bincount(cells.source, cells.count), strict=True):
+            sums[source.dataset] += n
+        assert sums["half0"] > 0
+        assert sums["half1"] > 0
+        assert sums["half0"] + sums["half1"] == sums["bkg1"]
+
     @pytest.mark.filterwarnings("ignore:Missing cross-reference:RuntimeWarning")
     def test_nanoaod(self, tmp_path, toy_config):
         """A processor of one's own on NanoAOD-like files, with features that are no branches."""

@@ -39,6 +39,9 @@ _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"  # names end up in combine datacards, which 
 LEARNED, SINGLE_BIN = "learned", "single_bin"
 FILLING_KEYS = ("channels",)  # but for their names, they decide nothing before the templates are filled
 OUTPUT_KEYS = ("fit_model", "merge")  # they decide the files that a job leaves, and no stage before
+# What `events.metadata` has of every chunk, from coffea and from the other keys of a dataset.
+_METADATA = {"dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid"}
+_METADATA |= {"process", "xsec", "is_mc", "era"}
 Name = Annotated[str, Field(pattern=_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -71,6 +74,17 @@ class DatasetConfig(_Section):
     sum_of_weights: Positive | MetadataBranch | None = None
     era: str | None = None
     tree: str | None = None
+    metadata: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what the processor finds in events.metadata, beside process, xsec, is_mc and era",
+    )
+
+    @field_validator("metadata")
+    @classmethod
+    def _none_of_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(set(value) & _METADATA):
+            raise ValueError(f"must not name {taken}, which events.metadata has already")
+        return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> DatasetConfig:

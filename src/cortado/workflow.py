@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -121,6 +122,7 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
                 xsec=d.xsec,
                 is_data=d.is_data,
                 era=d.era,
+                metadata=d.metadata,
             )
         )
     _refuse_double_counting(datasets)
@@ -353,13 +355,15 @@ def _identify(dataset: str, path: str) -> list[Any]:
 
 
 def _refuse_double_counting(datasets: list[Dataset]) -> None:
-    owner: dict[str, str] = {}
+    """``ConfigError`` for a file in two datasets, unless their metadata tell the processor what to select."""
+    owner: dict[tuple[str, str], str] = {}
     for dataset in datasets:
+        told = json.dumps(dict(dataset.metadata), sort_keys=True)
         for path in dataset.files:
             file = path if "://" in path else str(Path(path).resolve())
-            if file in owner:
+            if (file, told) in owner:
                 raise ConfigError(
-                    f"datasets.{dataset.name}.files: {path} is in dataset {owner[file]!r} already; "
-                    "its events would count twice"
+                    f"datasets.{dataset.name}.files: {path} is in dataset {owner[file, told]!r} already; its "
+                    "events would count twice (with other metadata, a processor may select others of it)"
                 )
-            owner[file] = dataset.name
+            owner[file, told] = dataset.name

@@ -21,6 +21,7 @@ _LARGEST_BLOCK = 2**25 - 2**16  # bytes; larger ones do not count
 class Failure:
     """A chunk that could not be processed; ``transient`` if reading failed and may succeed later."""
 
+    dataset: str
     path: str
     start: int
     stop: int
@@ -98,6 +99,7 @@ def _failure(error: Exception, events: Any) -> Failure:
     if isinstance(error, AttributeError | KeyError):  # most likely a branch that is not there
         message += f" (tree {metadata['treename']!r} has {some(events.fields)})"
     return Failure(
+        metadata["dataset"],
         metadata["filename"],
         metadata["entrystart"],
         metadata["entrystop"],

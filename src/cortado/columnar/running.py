@@ -86,8 +86,8 @@ def run_processor(
         lasting = tuple(f for f in outcome.failures if not f.transient)
         require_success(outcome.failures if attempt == READ_ATTEMPTS - 1 else lasting, processor)
         total = total + replace(outcome, failures=())
-        failed = {(f.path, f.start) for f in outcome.failures}
-        pending = [c for c in pending if (c.filename, c.entrystart) in failed]
+        failed = {(f.dataset, f.path, f.start) for f in outcome.failures}
+        pending = [c for c in pending if (c.dataset, c.filename, c.entrystart) in failed]
     if total.part is None:
         return None
     result = _postprocessed(processor, total.part)
