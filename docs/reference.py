@@ -92,7 +92,7 @@ RULES: dict[str, dict[str, str]] = {
         "`xsec`. Without both the weight is complete",
         "era": "a key of `eras`, whose luminosity the events are scaled to; the processor finds it in "
         "`events.metadata`",
-        "metadata": "what else the processor finds there. A file may be in several datasets whose metadata differ",
+        "metadata": "what else it finds there. A file may be in several datasets whose metadata differ",
         "tree": "the TTree of this dataset, if not that of the job",
     },
     "MetadataBranch": {
