@@ -506,7 +506,12 @@ def test_stacks_of_channels_are_written_side_by_side(tmp_path):
     ]
     figure = stack_figure(single, ["ggH"])
     upper, lower = figure.axes
-    assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "Bin of m_jj")
+    assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "m_jj")
     assert lower.get_xlim() == (0, 3)
+    edges = {
+        tick: label.get_text()
+        for tick, label in zip(lower.get_xticks(), lower.get_xticklabels(), strict=True)
+    }
+    assert edges == {0: "0", 1: "1", 2: "2", 3: "4"}
     (axes,) = stack_figure(several, ["ggH"]).axes
     assert (axes.get_xlabel(), axes.get_xlim()) == ("Category", (0, 2))

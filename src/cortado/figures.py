@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from cortado.categorizer import Categorizer
 from cortado.files import write_whole
 from cortado.plotting import category_map, significance_curve, stack
+from cortado.plotting.stack import show_edges
 from cortado.report import SchemeRow
 from cortado.templates import Templates
 
@@ -91,7 +92,8 @@ def write_curve(folder: str | Path, rows: Sequence[SchemeRow], limit: Limit | No
 def stack_figure(templates: Templates, signals: Sequence[str]) -> Figure:
     """The stacked plot of the categories, with data over background below where there are data.
 
-    Categories are shown as a whole. A single one with an observable is shown in the bins of that.
+    Categories are shown as a whole. A single one with an observable is shown in the bins of that, all of them
+    equally wide, with their edges below.
     """
     binned = templates.observable if templates.n_categories == 1 else None
     shown = templates.without_observable if binned is None else templates.unrolled
@@ -104,7 +106,7 @@ def stack_figure(templates: Templates, signals: Sequence[str]) -> Figure:
         stack(shown, signals, ax=upper, ratio_ax=lower)
         figure.align_ylabels([upper, lower])
     if binned is not None:
-        figure.axes[-1].set_xlabel(f"Bin of {binned.name}")
+        show_edges(figure.axes[-1], binned)
     return figure
 
 

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 _LOG_FROM = 20.0  # a logarithmic axis where the background of the categories spans more than this
 _MOST_TICKS = 25
+_MOST_EDGES = 12
 _HIGHEST_RATIO = 3.0
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 _BAND = {"facecolor": "none", "edgecolor": "#4d4d4d", "hatch": "/////", "linewidth": 0, "alpha": 1.0}
@@ -120,6 +121,15 @@ def ratio(templates: Templates, signals: Sequence[str], *, ax: Axes | None = Non
     _number_categories(ax, templates.n_categories)
     ax.set_ylabel("Data / bkg.", loc="center")
     return ax
+
+
+def show_edges(ax: Axes, observable: Any) -> None:
+    """Put the edges of an observable, an axis of ``hist``, below bins that are drawn as categories are."""
+    edges = np.asarray(observable.edges)
+    shown = np.arange(0, len(edges), -(-len(edges) // _MOST_EDGES))
+    ax.set_xticks(shown, [f"{edge:.6g}" for edge in edges[shown]])
+    ax.tick_params(axis="x", which="major", length=6)
+    ax.set_xlabel(observable.label or observable.name)
 
 
 def round_scale(signal: Floats, background: Floats) -> float:
