@@ -10,7 +10,7 @@ from coffea.nanoevents import NanoAODSchema
 
 import cortado as ct
 from cortado import toys
-from cortado.classifiers import Observables
+from cortado.classifiers import JetImages, Observables, jet_images
 from cortado.columnar import (
     Dataset,
     FlatNtuple,
@@ -271,6 +271,29 @@ def test_events_with_the_same_number_have_one_order():
     many = sum(parts[1:], parts[0]).labelled(classes, normalisation)
     assert_equal(one, many)
     np.testing.assert_array_equal(one.x[:, 0], one.weight)
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_images_are_kept_as_well(in_files, tmp_path):
+    sink = ObservableCollector(JetImages("constituents", (9, 9)), tmp_path if in_files else None)
+    jets = toys.boosted_jets(seed=1, n_resonance=30, n_parton=30)
+    parts = [
+        sink.fill(
+            kind,
+            ak.zip({"constituents": j.constituents[rows]}, depth_limit=1),
+            np.ones(15),
+            event_id=j.event[rows],
+        )
+        for kind, j in jets.items()
+        for rows in (slice(0, 15), slice(15, 30))
+    ]
+    normalisation = ct.Normalisation({kind: kind for kind in jets}, dict.fromkeys(jets, 2.0))
+    events = sum(parts, sink.empty).labelled({kind: [kind] for kind in jets}, normalisation)
+    expected = np.concatenate([jet_images(j.constituents, (9, 9)) for j in jets.values()])
+    np.testing.assert_array_equal(events.x, expected)
+    np.testing.assert_array_equal(events.weight, 2)
+    with pytest.raises(ct.InputError, match="no field 'constituents'"):
+        sink.fill("parton", ak.Array([{"a": 1}]), np.ones(1), event_id=[1])
 
 
 @pytest.mark.parametrize(

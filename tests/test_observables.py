@@ -157,7 +157,7 @@ def test_names_of_fields_are_given_by_the_user():
     events = ak.zip({"Jet": jets, "MET": MET, "PuppiMET": MET[::-1]}, depth_limit=1)
     np.testing.assert_array_equal(one("met.pt", events, fields=fields), [5, 4, 3])
     np.testing.assert_array_equal(one("jet0.b_tag", events, fields=fields), [0.45, NAN, 0.05])
-    with pytest.raises(ct.InputError, match="no collection 'met'"):
+    with pytest.raises(ct.InputError, match="'met' is said to be 'CaloMET', and there are"):
         one("met.pt", events, fields={"met": "CaloMET"})
 
 

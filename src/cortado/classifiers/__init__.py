@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cortado.classifiers.hml_archive import HmlArchive, read_hml_archive
-    from cortado.classifiers.images import jet_images
+    from cortado.classifiers.images import JetImages, jet_images
     from cortado.classifiers.labelled_events import FoldParts, LabelledEvents, Split
     from cortado.classifiers.observables import Observables
 
 __all__ = [
     "FoldParts",
     "HmlArchive",
+    "JetImages",
     "LabelledEvents",
     "Observables",
     "Split",
@@ -27,6 +28,7 @@ __all__ = [
 _MODULES = {
     "FoldParts": "labelled_events",
     "HmlArchive": "hml_archive",
+    "JetImages": "images",
     "LabelledEvents": "labelled_events",
     "Observables": "observables",
     "Split": "labelled_events",

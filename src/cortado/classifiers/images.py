@@ -6,13 +6,17 @@ with ``origin="lower"``. See :mod:`cortado.classifiers.jet_points` for the frame
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
 from cortado.classifiers.jet_points import JetPoints, centred, flipped, rotated
-from cortado.errors import ConfigError, checked_integer
+from cortado.errors import ConfigError, InputError, checked_integer, shown
+
+Images = npt.NDArray[np.float32]
 
 _BLOCK = 1 << 22  # pixels that are added up at a time, in double precision
 
@@ -24,7 +28,7 @@ def jet_images(
     *,
     rotate: bool = True,
     flip: bool = True,
-) -> npt.NDArray[np.float32]:
+) -> Images:
     """Images (n, h, w) of n jets, about their centroid.
 
     Parameters
@@ -53,9 +57,39 @@ def jet_images(
     return pixelated(points, size, half_width)
 
 
-def pixelated(
-    points: JetPoints, size: tuple[int, int] = (32, 32), half_width: float = 1.0
-) -> npt.NDArray[np.float32]:
+@dataclass(frozen=True)
+class JetImages:
+    """What an ``ObservableCollector`` keeps of an event where it is the image of a jet.
+
+    Attributes
+    ----------
+    constituents
+        The field of the events with the constituents of the jet: one list of records an event.
+    size, half_width, rotate, flip
+        As for :func:`jet_images`.
+    """
+
+    constituents: str
+    size: tuple[int, int] = (32, 32)
+    half_width: float = 1.0
+    rotate: bool = True
+    flip: bool = True
+
+    names: ClassVar[tuple[str, ...]] = ()
+    branches: ClassVar[tuple[str, ...]] = ()
+
+    def columns(self, events: Any) -> dict[str, Images]:
+        """The images (n, h, w) as a column. Raises ``InputError`` as :func:`jet_images`."""
+        if self.constituents not in (names := ak.fields(events)):
+            raise InputError(
+                f"there is no field {self.constituents!r} of constituents; there are {shown(names)}"
+            )
+        of_jets = events[self.constituents]
+        images = jet_images(of_jets, self.size, self.half_width, rotate=self.rotate, flip=self.flip)
+        return {"image": images}
+
+
+def pixelated(points: JetPoints, size: tuple[int, int] = (32, 32), half_width: float = 1.0) -> Images:
     """Σ pT (n, h, w) of the points in each pixel; pixels hold their lower and left edge.
 
     Points outside of the image are left out. Errors as of :func:`jet_images`.

@@ -306,23 +306,24 @@ class LabelledEvents:
         """Events written by :meth:`save`. Raises ``InputError`` if the file does not hold any."""
         header, columns = read_columns(path, _FORMAT)
         try:
-            classes = tuple(header["classes"])
+            number = {name: i for i, name in enumerate(header["classes"])}
+            if unknown := sorted(set(columns["class"]) - set(number)):
+                raise InputError(f"classes {unknown} are not among {list(number)}")
             observables = tuple(header["observables"])
-            known = {name: i for i, name in enumerate(classes)}
-            if unknown := sorted(set(columns["class"]) - set(known)):
-                raise InputError(f"{path}: classes {unknown} are not among {list(classes)}")
             return cls(
                 observable_values(columns, observables),
-                np.array([known[name] for name in columns["class"]], np.int64),
+                np.array([number[name] for name in columns["class"]], np.int64),
                 columns["weight"],
                 columns["event_id"],
-                classes,
+                tuple(number),
                 observables,
                 columns["process"],
                 header["n_folds"],
             )
         except KeyError as error:
             raise InputError(f"{path}: {error} is not there") from error
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path} does not hold events with their class: {error}") from error
 
     def _folds(self, folds: Collection[int]) -> LabelledEvents:
         return self.in_folds(folds).with_all_classes(f"the events of folds {sorted(folds)}")

@@ -23,8 +23,8 @@ and underscores: ``jets`` and ``jet`` find ``Jet``, ``b_tag`` finds ``BTag``. Ot
 user: ``{"met": "PuppiMET", "b_tag": "btagPNetB"}``.
 
 An observable does not exist in an event without one of its objects, or where a denominator is not positive.
-It then has its declared missing value, or NaN. A declared value within the range of the values that do exist
-is an error, so that it is never taken for one of them.
+It then has its declared missing value, or NaN. A declared value within the range of the values that do exist,
+in the same chunk of events, is an error, so that it is not taken for one of them.
 """
 
 from __future__ import annotations
@@ -277,8 +277,10 @@ class _Evaluation:
 
     def _look_up(self, name: str, there: Sequence[str], same: Callable[[str], str]) -> str | None:
         """The field called so by the user, by itself, or by what makes names the ``same``."""
-        if name in self.fields:
-            return self.fields[name] if self.fields[name] in there else None
+        if (chosen := self.fields.get(name)) is not None:
+            if chosen not in there:
+                raise InputError(f"{name!r} is said to be {chosen!r}, and there are {shown(list(there))}")
+            return chosen
         if name in there:
             return name
         alike = [f for f in there if same(f) == same(name)]

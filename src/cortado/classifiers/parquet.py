@@ -47,7 +47,7 @@ def read_columns(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.read_table(Path(path), partitioning=None)
         header = json.loads((table.schema.metadata or {})[_KEY])
         if header["format"] != kind:
             raise InputError(f"{path}: format must be {kind!r}, got {header['format']!r}")

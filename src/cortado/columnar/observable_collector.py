@@ -6,14 +6,21 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
 from cortado.cells import NOMINAL
-from cortado.classifiers.labelled_events import DEFAULT_FOLDS, LabelledEvents, process_classes, refuse_names
+from cortado.classifiers.labelled_events import (
+    DEFAULT_FOLDS,
+    LabelledEvents,
+    observable_values,
+    process_classes,
+    refuse_names,
+    rows_of_numbers,
+)
 from cortado.classifiers.observables import Observables
 from cortado.classifiers.parquet import read_columns, write_columns
 from cortado.columnar.weights import by_variation
@@ -27,6 +34,21 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 _FORMAT = "cortado-observables-1"
 _WEIGHT, _EVENT = "weight", "event_id"
+
+
+class Kept(Protocol):
+    """What is kept of events: :class:`Observables`, or :class:`JetImages`, whose column has no name."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of observables; none for images."""
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of branches that events have to hold."""
+
+    def columns(self, events: Any) -> Mapping[str, npt.NDArray[Any]]:
+        """Values (n, …) of the n events, by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +117,15 @@ class ObservedEvents:
                 parts.setdefault(process, []).append({**columns, _WEIGHT: columns[_WEIGHT] * factor})
         together = {process: _in_order(_concatenated(found)) for process, found in parts.items()}
         return LabelledEvents.from_arrays(
-            {process: (self._values(columns), columns[_WEIGHT]) for process, columns in together.items()},
-            self.observables,
+            {
+                process: (observable_values(columns, self.observables), columns[_WEIGHT])
+                for process, columns in together.items()
+            },
+            self.observables or None,
             classes=classes,
             event_ids={process: columns[_EVENT] for process, columns in together.items()},
             n_folds=n_folds,
         )
-
-    def _values(self, columns: Columns) -> npt.NDArray[Any]:
-        return np.column_stack([columns[name] for name in self.observables])
 
 
 class ObservableCollector:
@@ -112,7 +134,7 @@ class ObservableCollector:
     Parameters
     ----------
     observables
-        What is kept of an event: :class:`Observables`, or their names.
+        What is kept of an event: :class:`Observables`, their names, or :class:`JetImages`.
     folder
         Where the events of every chunk are written to a Parquet file, so that only its path travels; workers
         and whoever reads must see it under the same path. Without one, events travel and stay in memory.
@@ -122,17 +144,21 @@ class ObservableCollector:
 
     def __init__(
         self,
-        observables: Observables | Sequence[str],
+        observables: Kept | Sequence[str],
         folder: str | Path | None = None,
         *,
         channel: str | None = None,
     ) -> None:
-        known = observables if isinstance(observables, Observables) else Observables(tuple(observables))
-        refuse_names((), known.names)
-        self.observables = known
-        self.features = Features.declare(known.names, missing=known.missing)
+        kept = Observables(tuple(observables)) if isinstance(observables, Sequence) else observables
+        refuse_names((), kept.names)
+        self.observables = kept
         self._folder = None if folder is None else Path(folder).absolute()
         self._channel = channel
+
+    @property
+    def features(self) -> Features:
+        """The observables as features, for processors that ask their sink for them."""
+        return Features.declare(self.observables.names)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -169,7 +195,7 @@ class ObservableCollector:
         if variation != NOMINAL or self._channel not in (None, channel):
             return self.empty
         values = self.observables.columns(features)
-        n = len(values[self.observables.names[0]])
+        n = len(next(iter(values.values())))
         if event_id is None:
             raise InputError("event_id is needed: pass the event number, or cortado.entry_ids(events)")
         columns: dict[str, npt.NDArray[Any]] = {
@@ -204,6 +230,6 @@ def _concatenated(parts: Sequence[Columns]) -> Columns:
 
 def _in_order(columns: Columns) -> Columns:
     """Events by identifier, and by a hash of their content where it is the same."""
-    content = content_ids(np.column_stack([c for name, c in columns.items() if name != _EVENT]))
+    content = content_ids(np.column_stack([rows_of_numbers(c) for n, c in columns.items() if n != _EVENT]))
     order = np.lexsort((content, columns[_EVENT]))
     return {name: column[order] for name, column in columns.items()}
