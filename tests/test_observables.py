@@ -169,11 +169,11 @@ def test_columns_of_a_mapping_are_events_too():
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("bjet0.pt", r"no collection 'bjet'; there are \['Jet', 'FatJet', 'MET', 'm_vis'\]"),
-        ("jet0.ptt", r"no quantity 'ptt' .*'btag', 'charge', 'energy'"),
+        ("bjet0.pt", r"no collection 'bjet'; there are \['Jet', .*'m_vis'"),
+        ("jet0.ptt", r"no quantity 'ptt' of such objects; there are \['pt', .*'btag'"),
         ("jets.pt", "'jets' is a list of objects"),
         ("met0.pt", "'met' is one object an event"),
-        ("m_viss", "no branch 'm_viss'; there are .*'m_vis'"),
+        ("m_viss", r"no branch 'm_viss'; there are \['m_vis', "),
         ("MET", "is an object with"),
         ("met.eta", "eta needs 3 components"),
         ("met.size", "has no size"),

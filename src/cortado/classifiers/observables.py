@@ -32,6 +32,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from functools import reduce
 from operator import add
 from types import MappingProxyType
@@ -185,13 +186,14 @@ class _Evaluation:
         there = _field_names(self.events)
         chosen = self.fields.get(name, name)
         if chosen not in there:
-            raise InputError(f"there is no branch {chosen!r}; there are {shown(sorted(there))}")
+            raise InputError(f"there is no branch {chosen!r}; there are {_like(chosen, there)}")
         return _numbers(chosen, self.events[chosen])
 
     def _collection(self, name: str) -> Any:
         chosen = self._look_up(name, _field_names(self.events), _numberless)
         if chosen is None:
-            raise InputError(f"there is no collection {name!r}; there are {shown(_field_names(self.events))}")
+            there = _field_names(self.events)
+            raise InputError(f"there is no collection {name!r}; there are {_like(name, there)}")
         found = self.events[chosen]
         return found if isinstance(found, ak.Array) else ak.Array(found)
 
@@ -240,8 +242,8 @@ class _Evaluation:
             return reduce(add, (c for c, _ in charges)), np.logical_and.reduce([e for _, e in charges])
         if short not in _QUANTITIES:
             own = ak.fields(objects[0]) if len(objects) == 1 else ["charge", *_PAIRS]
-            known = sorted({*own, *_QUANTITIES})
-            raise InputError(f"there is no quantity {quantity!r} of such objects; there are {shown(known)}")
+            known = _like(quantity, [*own, *_QUANTITIES])
+            raise InputError(f"there is no quantity {quantity!r} of such objects; there are {known}")
         components, function = _QUANTITIES[short]
         momenta, exists = _momenta(quantity, components, map(self._components, objects))
         with np.errstate(all="ignore"):  # of momenta that do not exist, or have no direction
@@ -267,7 +269,7 @@ class _Evaluation:
     def _required(self, name: str, objects: Any) -> Column:
         values = self._field(name, objects)
         if values is None:
-            raise InputError(f"objects have no field {name!r}; there are {shown(ak.fields(objects))}")
+            raise InputError(f"objects have no field {name!r}; there are {_like(name, ak.fields(objects))}")
         return values
 
     def _field(self, name: str, objects: Any) -> Column | None:
@@ -279,7 +281,7 @@ class _Evaluation:
         """The field called so by the user, by itself, or by what makes names the ``same``."""
         if (chosen := self.fields.get(name)) is not None:
             if chosen not in there:
-                raise InputError(f"{name!r} is said to be {chosen!r}, and there are {shown(list(there))}")
+                raise InputError(f"{name!r} is said to be {chosen!r}, and there are {_like(chosen, there)}")
             return chosen
         if name in there:
             return name
@@ -310,6 +312,11 @@ def _momenta(
     exists = np.logical_and.reduce([e for c in columns for _, e in c.values()])
     momenta = [vector.array({name: values for name, (values, _) in c.items()}) for c in columns]
     return [getattr(p, f"to_{needed}D")() for p in momenta], exists
+
+
+def _like(name: str, there: Iterable[str]) -> str:
+    """What is there, beginning with what is most like a name: long lists are shown in part."""
+    return shown(sorted(set(there), key=lambda n: (-SequenceMatcher(None, name, n).ratio(), n)))
 
 
 def _field_names(events: Any) -> list[str]:
