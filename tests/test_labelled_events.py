@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -248,6 +249,30 @@ def test_files_can_be_read_without_cortado(tmp_path):
     assert table.column_names == ["a", "b", "c", "class", "process", "weight", "event_id"]
     assert table["class"].to_pylist()[:2] == ["signal", "signal"]
     assert json.loads(table.schema.metadata[b"cortado"])["classes"] == ["signal", "background"]
+
+
+def test_selections_are_those_of_numpy():
+    events = some_events()
+    mask = np.arange(len(events)) < 5
+    everything: list[Any] = [mask, np.flatnonzero(mask), slice(5), [0, 1, 2, 3, 4]]
+    for chosen in everything:
+        np.testing.assert_array_equal(events.select(chosen).x, events.x[:5])
+    assert len(events.select([])) == 0
+    nothing: list[Any] = [mask[:-1], [len(events)], [0.5]]
+    for unusable in nothing:
+        with pytest.raises(ct.InputError, match="chosen must be a mask of 1200 events, or numbers"):
+            events.select(unusable)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 5)])
+def test_files_in_pieces_are_read_whole(tmp_path, shape):
+    """As other programs may write them, and without events."""
+    events = LabelledEvents.from_arrays(some_arrays(shape=shape), classes=CLASSES)
+    events.save(tmp_path / "whole.parquet")
+    pq.write_table(pq.read_table(tmp_path / "whole.parquet"), tmp_path / "pieces.parquet", row_group_size=13)
+    assert_equal(LabelledEvents.load(tmp_path / "pieces.parquet"), events)
+    events.select(slice(0)).save(tmp_path / "none.parquet")
+    assert LabelledEvents.load(tmp_path / "none.parquet").x.shape == (0, *shape)
 
 
 def no_parquet(path: Path) -> None:

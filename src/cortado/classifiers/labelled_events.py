@@ -177,9 +177,12 @@ class LabelledEvents:
             return NotImplemented
         return concatenated([self, other])
 
-    def select(self, chosen: npt.ArrayLike) -> LabelledEvents:
-        """Some of the events, by a mask (n,) or their numbers."""
-        rows = np.asarray(chosen)
+    def select(self, chosen: Any) -> LabelledEvents:
+        """Some of the events, by a mask (n,), their numbers or a slice. Raises ``InputError`` for others."""
+        try:
+            rows = np.arange(len(self))[chosen]
+        except IndexError as error:
+            raise InputError(f"chosen must be a mask of {len(self)} events, or numbers: {error}") from error
         arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _KINDS}
         return replace(self, **arrays)
 
@@ -429,10 +432,7 @@ def _part(
     n_folds: int,
 ) -> LabelledEvents:
     """The events of one process."""
-    try:
-        values, w = np.asarray(x, np.float64), np.asarray(weight, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"process {process!r}: observables and weights must be numbers: {error}") from error
+    values, w = (_numbers(process, array) for array in (x, weight))
     n = len(values) if values.ndim else 0
     if values.ndim not in (2, 3) or w.shape != (n,):
         raise InputError(
@@ -462,6 +462,15 @@ def _part(
         np.full(n, process),
         n_folds,
     )
+
+
+def _numbers(process: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Numbers as they are."""
+    try:
+        array = np.asarray(values)
+        return array if array.dtype.kind in "fiub" else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"process {process!r}: observables and weights must be numbers: {error}") from error
 
 
 def _as(kind: type[np.generic], values: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -229,7 +229,11 @@ def _concatenated(parts: Sequence[Columns]) -> Columns:
 
 
 def _in_order(columns: Columns) -> Columns:
-    """Events by identifier, and by a hash of their content where it is the same."""
-    content = content_ids(np.column_stack([rows_of_numbers(c) for n, c in columns.items() if n != _EVENT]))
-    order = np.lexsort((content, columns[_EVENT]))
+    """Events by identifier, and by a hash of their content where it is not unique."""
+    ids = columns[_EVENT]
+    if len(np.unique(ids)) == len(ids):
+        order = np.argsort(ids)
+    else:
+        content = [rows_of_numbers(column) for name, column in columns.items() if name != _EVENT]
+        order = np.lexsort((content_ids(np.column_stack(content)), ids))
     return {name: column[order] for name, column in columns.items()}
