@@ -106,6 +106,8 @@ def test_what_does_not_exist_has_its_value_or_is_refused(read):
         read(archive(data=arrays(samples)))
     found = read(archive(data=arrays(samples)), missing=-99.0)
     assert found.events.x[1, 1] == -99
+    with pytest.raises(ct.InputError, match=r"'fatjet0.tau21': the missing value 5 lies among"):
+        read(archive(data=arrays(samples)), missing=5.0)
 
 
 def object_array():

@@ -1,6 +1,7 @@
 """From ROOT files through a processor of a user to events with their class."""
 
 import textwrap
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -244,6 +245,22 @@ def test_a_processor_of_the_other_passes_fills_it(toy_folder, local):
     for process in toys.PROCESSES:
         expected = toys.CROSS_SECTIONS[process] * toys.LUMINOSITY
         assert events.weight[events.process == process].sum() == pytest.approx(expected)
+
+
+@pytest.mark.realdata
+def test_real_events_through_the_processor_of_the_example(htautau, local):
+    processor = load_processor("htautau.py:HTauTau", Path(__file__).parents[1] / "processors")[0]
+    files = {"ggH": "GluGluToHToTauTauSkim", "qqH": "VBF_HToTauTauSkim", "TT": "TTbarSkim"}
+    inventory = take_inventory([Dataset(p, str(htautau / f"{f}.root")) for p, f in files.items()], local)
+    sink = ObservableCollector(["pt_1", "m_vis", "mjj"])
+    found = run_processor(processor(sink), inventory.chunks(), local)
+    events = found.labelled({"background": ["TT"], "ggH": ["ggH"], "qqH": ["qqH"]}, inventory.normalisation())
+    for process, name in files.items():
+        tree = uproot.open(htautau / f"{name}.root")["Events"].arrays(library="np")
+        selected = (tree["q_1"] * tree["q_2"] < 0) & (tree["mt_1"] < 30) & (tree["iso_1"] < 0.1)
+        rows = events.process == process
+        assert sorted(events.x[rows, 1]) == sorted(tree["m_vis"][selected])
+        assert events.weight[rows].sum() == pytest.approx(tree["weight"][selected].sum(dtype=float))
 
 
 def small(**options):

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cortado.classifiers.labelled_events import DEFAULT_FOLDS, LabelledEvents, rows_of_numbers
+from cortado.classifiers.observables import with_missing
 from cortado.errors import ConfigError, InputError, checked_integer, shown
 from cortado.folds import content_ids
 
@@ -56,6 +57,9 @@ def read_hml_archive(
 ) -> HmlArchive:
     """Read an archive.
 
+    Images of archives have the axes (w, h); here they are (h, w), as those of
+    :func:`cortado.classifiers.jet_images`.
+
     Parameters
     ----------
     path
@@ -69,12 +73,13 @@ def read_hml_archive(
     max_bytes
         Memory that one array or part of the archive may take.
 
-    Images of archives have the axes (w, h); here they are (h, w), as those of
-    :func:`cortado.classifiers.jet_images`.
-
-    Raises ``ConfigError`` for classes that are fewer than the targets, and ``InputError`` for a file that is
-    no such archive, is larger than allowed, has members that do not belong there or holds points that were
-    not made into images.
+    Raises
+    ------
+    ConfigError
+        For classes that are fewer than the targets.
+    InputError
+        For a file that is no such archive, is larger than allowed, has members that do not belong there or
+        holds points that were not made into images.
     """
     checked_integer("max_bytes", max_bytes, 1)
     reader = _Reader(str(path), missing, n_folds, max_bytes)
@@ -116,7 +121,7 @@ class _Reader:
     def labelled(self, arrays: Arrays, classes: tuple[str, ...]) -> LabelledEvents:
         """The events of one part."""
         samples, targets, observables = arrays
-        filled = samples if self.missing is None else np.where(np.isnan(samples), self.missing, samples)
+        filled = samples if self.missing is None else self._filled(samples, observables, self.missing)
         return LabelledEvents(
             filled.astype(np.float32),
             targets,
@@ -127,6 +132,18 @@ class _Reader:
             np.array(classes, np.str_)[targets],
             self.n_folds,
         )
+
+    def _filled(
+        self, samples: npt.NDArray[Any], observables: tuple[str, ...], missing: float
+    ) -> npt.NDArray[Any]:
+        """Observables with the missing value for NaN, which stands for absent values; images as they are."""
+        filled = samples.astype(np.float64)
+        for i, name in enumerate(observables):
+            try:
+                filled[:, i] = with_missing(filled[:, i], ~np.isnan(filled[:, i]), missing)
+            except InputError as error:
+                raise InputError(f"{self.path}: observable {name!r}: {error}") from error
+        return filled
 
     def _arrays(self, archive: zipfile.ZipFile) -> Arrays:
         names: tuple[str, ...]

@@ -88,7 +88,7 @@ class LabelledEvents:
     event_id: npt.NDArray[np.uint64]
     classes: tuple[str, ...]
     observables: tuple[str, ...]
-    process: npt.NDArray[np.str_]
+    process: npt.NDArray[Any]
     n_folds: int = DEFAULT_FOLDS
 
     def __post_init__(self) -> None:

@@ -140,12 +140,16 @@ class Observables:
     def _values(self, name: str, events: Any) -> Floats:
         try:
             values, exists = _Evaluation(events, self.fields).of(ObservableName.parse(name))
-            return _with_missing(values, exists, self.missing.get(name, np.nan))
+            return with_missing(values, exists, self.missing.get(name, np.nan))
         except InputError as error:
             raise InputError(f"observable {name!r}: {error}") from error
 
 
-def _with_missing(values: Floats, exists: npt.NDArray[np.bool_], missing: float) -> Floats:
+def with_missing(values: Floats, exists: npt.NDArray[np.bool_], missing: float) -> Floats:
+    """Values (n,), with the missing value where they do not exist.
+
+    Raises ``InputError`` if it lies within the range of the finite ones that do.
+    """
     if exists.all():
         return values
     there = values[exists & np.isfinite(values)]
