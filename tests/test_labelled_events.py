@@ -365,6 +365,16 @@ def test_classes_are_numbers_of_those_that_there_are():
         replace(LabelledEvents.from_arrays({"a": (X, W), "b": (X, W)}), y=np.array([0, 0, 1, 2]))
 
 
+@pytest.mark.parametrize("name", ["x", "y", "weight", "event_id", "process"])
+def test_every_array_has_one_row_an_event(name):
+    events = some_events()
+    with pytest.raises(ct.InputError, match="one row an event"):
+        replace(events, **{name: getattr(events, name)[:-1]})
+    if name != "x":
+        with pytest.raises(ct.InputError, match=f"{name} must have one row an event, 1200, got shape"):
+            replace(events, **{name: getattr(events, name)[:, None]})
+
+
 def test_parts_need_every_class():
     few = LabelledEvents.from_arrays({"a": (X, W), "b": (X, W)})
     with pytest.raises(ct.InputError, match="every class needs events"):

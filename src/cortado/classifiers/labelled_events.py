@@ -107,8 +107,9 @@ class LabelledEvents:
                 f"observables must be one a column of x, {self.x.shape[1]}, got {list(self.observables)}"
             )
         for name in _KINDS:
-            if len(getattr(self, name)) != n:
-                raise InputError(f"{name} must have one row an event, {n}, got {len(getattr(self, name))}")
+            shape = getattr(self, name).shape
+            if shape[:1] != (n,) or (name != "x" and len(shape) != 1):
+                raise InputError(f"{name} must have one row an event, {n}, got shape {shape}")
         if n and not 0 <= self.y.min() <= self.y.max() < len(self.classes):
             raise InputError(
                 f"y must be numbers of classes, 0 to {len(self.classes) - 1}, got {self.y.min()} to "
