@@ -13,7 +13,14 @@ import pytest
 import cortado as ct
 from cortado import toys
 from cortado.categorizer import equidistant
-from cortado.columnar import Dataset, FlatNtuple, open_executor, run_processor, take_inventory
+from cortado.columnar import (
+    Dataset,
+    FlatNtuple,
+    ObservableCollector,
+    open_executor,
+    run_processor,
+    take_inventory,
+)
 from cortado.columnar.loading import load_processor
 from cortado.columnar.probe import set_widths
 from cortado.coordinates import Features
@@ -118,6 +125,20 @@ def test_categories_are_the_same(inventory, local, remote, assert_same_sums):
     there = run_processor(FlatNtuple(filler), inventory.chunks(700), remote)
     for name in filler.binnings:
         assert_same_sums(there.cells[name], here.cells[name])
+
+
+def test_observables_are_the_same(inventory, local, remote, selecting, tmp_path):
+    """Written to files by the workers, with a processor that they cannot import."""
+    classes = {"background": toys.BACKGROUNDS, "signal": toys.SIGNALS}
+    here, there = (
+        run_processor(
+            selecting(ObservableCollector(toys.SCORES, folder)), inventory.chunks(size), executor
+        ).labelled(classes, inventory.normalisation())
+        for folder, size, executor in ((None, 10**6, local), (tmp_path, 900, remote))
+    )
+    assert len(list(tmp_path.glob("*.parquet"))) > 20
+    for name in ("x", "y", "weight", "event_id", "process", "fold"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
 
 
 def test_cell_widths_are_the_same(inventory, local, remote):

@@ -7,6 +7,7 @@ from cortado.columnar.event_collector import Collected, EventCollector
 from cortado.columnar.executors import open_executor
 from cortado.columnar.filler import TemplateFiller
 from cortado.columnar.flat import FlatNtuple
+from cortado.columnar.observable_collector import ObservableCollector, ObservedEvents
 from cortado.columnar.running import run_processor, take_inventory
 from cortado.columnar.sums import CategorySums
 from cortado.folds import entry_ids
@@ -20,6 +21,8 @@ __all__ = [
     "EventCollector",
     "FlatNtuple",
     "Inventory",
+    "ObservableCollector",
+    "ObservedEvents",
     "TemplateFiller",
     "entry_ids",
     "open_executor",

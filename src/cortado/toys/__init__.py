@@ -1,4 +1,4 @@
-"""Toy events of one signal or several over several backgrounds, in memory or as ROOT ntuples."""
+"""Toy events of one signal or several over several backgrounds, in memory or as ROOT ntuples; toy jets."""
 
 from cortado.toys.family import (
     BACKGROUNDS,
@@ -14,6 +14,7 @@ from cortado.toys.family import (
     one_dimensional,
     three_class,
 )
+from cortado.toys.jets import JET_OBSERVABLES, ToyJets, boosted_jets
 from cortado.toys.ntuples import write_ntuples
 from cortado.toys.toy import COVARIANCE, LUMINOSITY, NOISE, Toy, ToyEvents, arrays
 
@@ -22,6 +23,7 @@ __all__ = [
     "COVARIANCE",
     "CROSS_SECTIONS",
     "FAMILY",
+    "JET_OBSERVABLES",
     "LUMINOSITY",
     "MEANS",
     "NOISE",
@@ -32,7 +34,9 @@ __all__ = [
     "THREE_CLASS",
     "Toy",
     "ToyEvents",
+    "ToyJets",
     "arrays",
+    "boosted_jets",
     "event_counts",
     "one_dimensional",
     "three_class",
