@@ -8,6 +8,7 @@ from cortado.columnar.executors import open_executor
 from cortado.columnar.filler import TemplateFiller
 from cortado.columnar.flat import FlatNtuple
 from cortado.columnar.running import run_processor, take_inventory
+from cortado.columnar.scoring import FoldedScorer, Scorer
 from cortado.columnar.sums import CategorySums
 from cortado.folds import entry_ids
 
@@ -19,7 +20,9 @@ __all__ = [
     "Dataset",
     "EventCollector",
     "FlatNtuple",
+    "FoldedScorer",
     "Inventory",
+    "Scorer",
     "TemplateFiller",
     "entry_ids",
     "open_executor",
