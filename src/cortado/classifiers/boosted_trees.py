@@ -275,7 +275,8 @@ def _grown(
         validation_fraction=None,
         n_iter_no_change=rounds + 1 if patience is None else patience,
     )
-    given: dict[str, Any] = {"sample_weight": events.weight}
+    # What a leaf has to hold is counted in weights.
+    given: dict[str, Any] = {"sample_weight": events.weight / events.weight.mean()}
     if validation is not None:
         given |= {"X_val": validation.x, "y_val": validation.y, "sample_weight_val": validation.weight}
     with _progress(trees, rounds) if show else nullcontext():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,7 +87,10 @@ def _load_network(path: Path) -> Any:
     from cortado.models.tensorflow import keras
 
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with tempfile.TemporaryDirectory() as folder:
+            # Keras goes by the name of a file.
+            named = path if path.suffix == _KERAS else shutil.copy(path, Path(folder) / f"model{_KERAS}")
+            return keras.saving.load_model(named, compile=False, safe_mode=True)
     except Exception as error:  # whatever Keras and HDF5 raise for a damaged file
         raise InputError(f"{path} is no valid network: {str(error).splitlines()[0]}") from error
 

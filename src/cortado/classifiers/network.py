@@ -147,8 +147,8 @@ class Network(keras.Model):
         )
         if not np.isfinite(history.history["loss"]).all():
             raise TrainingError(
-                f"the loss was not finite after {len(history.history['loss'])} epochs; a smaller learning "
-                "rate is the usual remedy"
+                f"the loss was not finite after {len(history.history['loss'])} epochs of training; a smaller "
+                "learning rate is the usual remedy"
             )
         return history
 
