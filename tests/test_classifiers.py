@@ -57,8 +57,8 @@ def events(kind, n_classes=2, n=600, seed=1):
 
 def made(kind, n_classes=2, *, eagerly=True, **options) -> Any:
     """A compiled classifier, small enough to train in no time; a graph takes longer to trace than to run."""
-    names = {"classes": NAMES[:n_classes]}
-    observables = {"observables": ("pt", "mass", "eta", "charge")}
+    names: Any = {"classes": NAMES[:n_classes]}
+    observables: Any = {"observables": ("pt", "mass", "eta", "charge")}
     if kind == "cuts":
         model: Any = CutAndCount(4, **names, **observables, **options)
         model.compile(metrics=["accuracy"])
@@ -83,7 +83,7 @@ def options_of(kind):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A function that gives a trained classifier of a kind, its history and its events, once for all tests."""
+    """A function that gives a trained classifier of a kind, its history and its events; once for all."""
     known: dict[Any, Any] = {}
 
     def train(kind, n_classes=2):
@@ -232,7 +232,7 @@ def test_a_network_learns():
     x, y, _ = events("perceptron", 3)
     model = made("perceptron", 3, eagerly=False)
     history = model.fit(x, y, epochs=10, batch_size=64, verbose=0).history
-    assert history["accuracy"][-1] > 0.75 > 0.5 > history["accuracy"][0] - 0.4
+    assert history["accuracy"][-1] > 0.75
     assert history["loss"][-1] < 0.7 * history["loss"][0]
 
 
@@ -416,7 +416,7 @@ def test_trees_and_cuts_decide_alike_at_every_threshold(n_classes, tmp_path):
     rounded = inner["num_threshold"].astype(np.float32)
     assert (rounded > inner["num_threshold"]).any()  # else rounding downwards would prove nothing
     near = [rounded, *(np.nextafter(rounded, np.float32(to)) for to in (np.inf, -np.inf))]
-    values = np.concatenate([*near, np.float32([np.nan, 3e38, -3e38, 0])])
+    values = np.concatenate([*near, np.array([np.nan, 3e38, -3e38, 0], np.float32)])
     values = values[~np.isinf(values)]  # a split between missing and all others is at infinity
     points = random.choice(values, (5000, 4))
     scores = scored(model, points, tmp_path / "trees.onnx")
@@ -518,7 +518,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
         (lambda: MultiLayerPerceptron(3, dropout=1.0), "dropout must be a fraction from 0 to below 1"),
         (lambda: MultiLayerPerceptron(3, units=(0,)), "units must be at least 1"),
         (lambda: ConvolutionalNetwork((7, 7)), "image_shape must be at least 8, got 7"),
-        (lambda: ConvolutionalNetwork(33), r"image_shape must be \(height, width\), got 33"),
+        (lambda: ConvolutionalNetwork((33,)), r"image_shape must be \(height, width\), got"),
         (lambda: ConvolutionalNetwork((9, 9), normalisation="mean"), "normalisation must be one of"),
         (lambda: GradientBoostedDecisionTree(3, classes=["a"]), "classes must be 2 distinct names"),
         (lambda: GradientBoostedDecisionTree(3, n_rounds=0), "n_rounds must be at least 1"),

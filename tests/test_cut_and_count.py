@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from math import inf
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,9 +65,7 @@ def all_cuts(edges):
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @given(
     rows=st.lists(
-        st.tuples(
-            st.integers(0, 8), st.integers(0, 1), st.floats(0, 3).filter(lambda w: w == 0 or w > 1e-3)
-        ),
+        st.tuples(st.integers(0, 8), st.integers(0, 1), st.floats(0, 3).filter(lambda w: w == 0 or w > 1e-3)),
         min_size=2,
         max_size=40,
     )
@@ -116,7 +115,7 @@ def test_the_loss_is_that_of_the_events_that_pass(topology):
 
 
 def test_sequential_cuts_come_from_what_passed_all_earlier_ones():
-    """Each is that of a model of one observable, trained on these events alone; none makes the loss larger."""
+    """Each is that of a model of one observable, trained on these events alone; no loss is larger."""
     model, history, (x, y, weight) = fitted("sequential")
     passes = np.ones(len(x), bool)
     for i, cut in enumerate(model.cuts):
@@ -224,8 +223,10 @@ def test_cuts_are_drawn_on_the_events_that_they_were_chosen_from(topology):
     assert [ax.get_title() for ax in drawn] == [str(cut) for cut in model.cuts]
     rows = np.ones(len(x), bool)
     for ax, cut, column in zip(drawn, model.cuts, x.T, strict=True):
-        assert sorted({line.get_xdata()[0] for line in ax.lines}) == list(cut.ends)
-        outline = ax.patches[0].get_data()
+        lines: list[Any] = list(ax.lines)
+        assert sorted({line.get_xdata()[0] for line in lines}) == list(cut.ends)
+        background: Any = ax.patches[0]
+        outline = background.get_data()
         of_background = rows & (y == 0)
         expected, _ = np.histogram(column[of_background], outline.edges, weights=weight[of_background])
         np.testing.assert_allclose(outline.values, expected / expected.sum() / np.diff(outline.edges))
@@ -241,7 +242,8 @@ def test_damaged_files_are_refused(tmp_path):
     path = tmp_path / "cuts.json"
     model.save(path)
     content = json.loads(path.read_text())
-    for change in ({"version": 2}, {"cuts": []}, {"topology": "both"}, {"more": 1}):
+    changes: list[dict[str, Any]] = [{"version": 2}, {"cuts": []}, {"topology": "both"}, {"more": 1}]
+    for change in changes:
         path.write_text(json.dumps(content | change))
         with pytest.raises(InputError, match="holds no valid cuts"):
             load_classifier(path)
@@ -291,5 +293,5 @@ def test_in_the_wrong_order():
     with pytest.raises(ConfigError, match="epochs is for networks"):
         model.fit(x, y, epochs=3)
     model.fit(x, y)
-    with pytest.raises(ConfigError, match="ends in .json"):
+    with pytest.raises(ConfigError, match=r"ends in \.json"):
         model.save("cuts.keras")

@@ -180,7 +180,9 @@ def yields_of(folder, out, *options):
     """What the command line makes of a configuration."""
     config = out.parent / "config.yaml"
     config.write_text(yaml.safe_dump(configuration(folder)))
-    done = CliRunner().invoke(app, ["run", str(config), "--output", str(out), "--chunk-size", "1500", *options])
+    done = CliRunner().invoke(
+        app, ["run", str(config), "--output", str(out), "--chunk-size", "1500", *options]
+    )
     assert done.exit_code == 0, done.output
     with uproot.open(out / "templates.root") as file:
         return {key: file[key].values() for key in file.keys(recursive=True, filter_classname="TH*")}

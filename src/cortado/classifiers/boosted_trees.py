@@ -106,7 +106,7 @@ class GradientBoostedDecisionTree:
             raise ConfigError("GradientBoostedDecisionTree has to be fitted first: model.fit(x, y)")
         return self._trees
 
-    def compile(self, optimizer: None = None, loss: str = "log_loss", metrics: Sequence[Any] = ()) -> None:
+    def compile(self, optimizer: Any = None, loss: str = "log_loss", metrics: Sequence[Any] = ()) -> None:
         """Name the metrics, those of Keras.
 
         The loss is the cross entropy, which scikit-learn calls "log_loss" and Keras
@@ -291,7 +291,7 @@ def _loss_curves(trees: Any, validated: bool) -> dict[str, list[float]]:
 
 
 def _progress(trees: Any, rounds: int) -> Any:
-    """A bar over boosting rounds, with the losses: it looks at what the trees, while they grow, keep of them."""
+    """A bar over boosting rounds, with the losses, which it reads off the trees while they grow."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeElapsedColumn
     from rich.text import Text
 

@@ -89,7 +89,7 @@ class ConvolutionalNetwork(Network):
         """Make the weights of all layers."""
         if self.built:
             return
-        height, width, channels = *input_shape[1:3], 1
+        height, width, channels = int(input_shape[1]), int(input_shape[2]), 1
         for layer in self.convolutions:
             layer.build((None, height, width, channels))
             height, width, channels = height // 2, width // 2, layer.filters

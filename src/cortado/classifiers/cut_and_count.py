@@ -91,7 +91,7 @@ class CutAndCount:
             raise ConfigError("CutAndCount has no cuts before fit")
         return self._cuts
 
-    def compile(self, optimizer: None = None, loss: Any = SIGNIFICANCE, metrics: Sequence[Any] = ()) -> None:
+    def compile(self, optimizer: Any = None, loss: Any = SIGNIFICANCE, metrics: Sequence[Any] = ()) -> None:
         """Say what cuts are chosen by.
 
         Parameters
@@ -196,7 +196,7 @@ class CutAndCount:
             n_bins=self.n_bins,
             topology=self.topology,
             binning=self.binning,
-            classes=self.classes,
+            classes=(self.classes[0], self.classes[1]),
             cuts=tuple(_FileCut.of(cut) for cut in self.cuts),
         )
         write_text(target, file.model_dump_json(indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What cuts are chosen by: a significance of the events that pass, or a loss of the decision on every event."""
+"""What cuts are chosen by: a significance of the events that pass, or a loss of decisions on all events."""
 
 from __future__ import annotations
 

@@ -71,8 +71,9 @@ class Passing:
     def of(cls, passes: Bools, y: Integers, weight: Floats, n_classes: int) -> Passing:
         """Of a single selection: which events (n,) pass, their classes and weights."""
         rows = [np.bincount(y[passes], v[passes], n_classes) for v in _summed(weight)]
-        sums = np.stack(rows)[..., None]
-        return cls(sums[0], sums[1], sums[2], np.bincount(y, weight, n_classes))
+        sums = np.stack(rows)[..., None].astype(np.float64)
+        total = np.bincount(y, weight, n_classes).astype(np.float64)  # integers where there are no events
+        return cls(sums[0], sums[1], sums[2], total)
 
 
 Loss = Callable[[Passing], Floats]

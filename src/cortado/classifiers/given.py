@@ -53,7 +53,9 @@ class Expects:
             )
         return array
 
-    def events(self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None) -> WeightedEvents:
+    def events(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> WeightedEvents:
         """Events with their class and weight. Raises ``InputError`` for what does not fit together."""
         observables = self.observables(x)
         n = len(observables)
@@ -117,6 +119,6 @@ def refuse_negative(weight: Floats, what: str = "sample_weight") -> None:
     if (weight < 0).any():
         raise InputError(
             f"{what} must not be negative to train with, which {np.count_nonzero(weight < 0)} of "
-            f"{len(weight)} are: give training weights such as LabelledEvents.balanced_weight(), and keep the "
-            "physical ones for evaluation"
+            f"{len(weight)} are: give training weights such as LabelledEvents.balanced_weight(), and keep "
+            "the physical ones for evaluation"
         )

@@ -57,9 +57,7 @@ class MultiLayerPerceptron(Network):
         self.units = tuple(checked_integer("units", n, 1) for n in units)
         self.activation = activation
         self.dropout = checked_dropout(dropout)
-        self.mean = self.add_weight(
-            name="mean", shape=(n_observables,), initializer="zeros", trainable=False
-        )
+        self.mean = self.add_weight(name="mean", shape=(n_observables,), initializer="zeros", trainable=False)
         self.deviation = self.add_weight(
             name="deviation", shape=(n_observables,), initializer="ones", trainable=False
         )
@@ -90,7 +88,9 @@ class MultiLayerPerceptron(Network):
         deviation = np.sqrt((w * (x - mean) ** 2).sum(axis=0))
         self.mean.assign(mean)
         # What is the same in all events says nothing, whatever it is divided by.
-        self.deviation.assign(np.where(deviation > 1e-6 * np.abs(mean), deviation, np.maximum(np.abs(mean), 1)))
+        self.deviation.assign(
+            np.where(deviation > 1e-6 * np.abs(mean), deviation, np.maximum(np.abs(mean), 1))
+        )
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Probabilities (n, n_classes) of events (n, d)."""
@@ -112,6 +112,6 @@ class MultiLayerPerceptron(Network):
 
 def checked_dropout(dropout: float) -> float:
     """A fraction from 0 to below 1; else ``ConfigError``."""
-    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+    if not 0 <= dropout < 1:
         raise ConfigError(f"dropout must be a fraction from 0 to below 1, got {dropout!r}")
     return float(dropout)

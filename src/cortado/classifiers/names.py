@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cortado.errors import ConfigError
 
@@ -15,7 +16,7 @@ def names_or_numbers(what: str, names: Sequence[str], number: int, prefix: str =
     """
     if isinstance(names, str):
         raise ConfigError(f"{what} must be a list of names, got the single name {names!r}")
-    found = tuple(names) or tuple(f"{prefix}{i}" for i in range(number))
+    found: tuple[Any, ...] = tuple(names) or tuple(f"{prefix}{i}" for i in range(number))
     if len(found) != number or len(set(found)) < number or not all(isinstance(n, str) and n for n in found):
         raise ConfigError(f"{what} must be {number} distinct names, got {list(found)}")
     return found

@@ -31,6 +31,8 @@ class Network(keras.Model):
     is made, and adapts to the training events where it has something to adapt.
     """
 
+    built: bool
+
     def __init__(
         self,
         shape: tuple[int, ...],
@@ -57,7 +59,7 @@ class Network(keras.Model):
         """Take from the training events what is no weight of a layer, such as the scaling."""
 
     def get_compile_config(self) -> None:
-        """A file holds what predicts, and nothing else: no losses and metrics, which may be anybody's code."""
+        """None: a file holds what predicts, and no losses and metrics, which may be anybody's code."""
 
     def compile(
         self,

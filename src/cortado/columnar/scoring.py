@@ -70,8 +70,8 @@ class Scorer:
         facts = {name: json.loads(value) for name, value in metadata.items()} if metadata else {}
         if (facts.get("format"), facts.get("version")) != (FORMAT, 1):
             raise InputError(f"{path} is an ONNX graph, but no classifier that cortado exported")
-        names = (tuple(facts[key]) for key in ("classes", "observables", "shape"))
-        return cls(content, *names, bool(facts["missing"]))
+        classes, observables, shape = (tuple(facts[key]) for key in ("classes", "observables", "shape"))
+        return cls(content, classes, observables, shape, bool(facts["missing"]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,9 +109,11 @@ class Scorer:
             raise InputError(f"observables must have shape ({wanted}), got {x.shape}")
         bad = np.isinf(x) if self.missing else ~np.isfinite(x)
         if bad.any():
-            columns = np.flatnonzero(bad.any(axis=0)) if self.observables else []
-            which = f" of {[self.observables[i] for i in columns]}" if len(columns) else ""
-            raise InputError(f"{np.count_nonzero(bad)} values{which} are not finite, which no score can be of")
+            columns = np.flatnonzero(bad.any(axis=0)) if self.observables else ()
+            which = f" of {[self.observables[i] for i in columns]}" if self.observables else ""
+            raise InputError(
+                f"{np.count_nonzero(bad)} values{which} are not finite, which no score can be of"
+            )
         return np.ascontiguousarray(x)
 
     @property
@@ -139,7 +141,11 @@ class FoldedScorer:
             raise ConfigError("a FoldedScorer needs one classifier for each fold, got none")
         first = self.scorers[0]
         for k, other in enumerate(self.scorers):
-            if (other.classes, other.observables, other.shape) != (first.classes, first.observables, first.shape):
+            if (other.classes, other.observables, other.shape) != (
+                first.classes,
+                first.observables,
+                first.shape,
+            ):
                 raise ConfigError(
                     f"the classifiers of all folds must have the same classes and observables, those of fold "
                     f"{k} are {list(other.classes)} and {list(other.observables)}, those of fold 0 "
@@ -197,9 +203,7 @@ def _session(content: bytes) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ConfigError(
-            "scores need the package onnxruntime: pip install 'cortado-hep[onnx]'"
-        ) from error
+        raise ConfigError("scores need the package onnxruntime: pip install 'cortado-hep[onnx]'") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a worker is one of many
     options.log_severity_level = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -83,7 +84,9 @@ def cut(
     for k, (name, (values, weight)) in enumerate(by_class.items()):
         height = np.histogram(values, edges, weights=weight)[0]
         total = height.sum() * (edges[1] - edges[0])
-        style = {"fill": True, "color": FILLS[0], "alpha": 0.6} if k == 0 else {"color": LINES[0], "lw": 2}
+        style: dict[str, Any] = (
+            {"fill": True, "color": FILLS[0], "alpha": 0.6} if k == 0 else {"color": LINES[0], "lw": 2}
+        )
         ax.stairs(height / total if total > 0 else height, edges, label=name, **style)
     for end in chosen.ends:
         ax.axvline(end, color="black", lw=1.5, ls="--")
