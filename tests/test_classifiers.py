@@ -86,7 +86,8 @@ def trained():
     """A function that gives a trained classifier of a kind, its history and its events; once for all."""
     known: dict[Any, Any] = {}
 
-    def train(kind, n_classes=2):
+    def train(kind, n_classes=None):
+        n_classes = n_classes or (3 if kind == "convolutions" else 2)
         if (kind, n_classes) not in known:
             x, y, weight = events(kind, n_classes)
             validation = events(kind, n_classes, seed=2)
@@ -98,7 +99,7 @@ def trained():
     return train
 
 
-MULTI = [(kind, n) for kind in KINDS for n in (2, 3) if (kind, n) != ("cuts", 3)]
+MULTI = [("cuts", 2), ("trees", 2), ("trees", 3), ("perceptron", 2), ("perceptron", 3), ("convolutions", 3)]
 
 
 @pytest.mark.parametrize(("kind", "n_classes"), MULTI)
@@ -484,6 +485,17 @@ def test_bad_events_are_one_clear_sentence(kind, what):
     with pytest.raises(InputError, match=message) as error:
         made(kind).fit(x, y, weight, verbose=0)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_either_sign_are_for_evaluation(trained, kind):
+    model, _, (x, y, weight), _ = trained(kind)
+    signed = np.where(np.arange(len(y)) % 5 == 0, -1, 1) * weight
+    right = model.predict(x).argmax(axis=1) == y
+    accuracy = (signed * right).sum() / signed.sum()
+    assert model.evaluate(x, y, signed)["accuracy"] == pytest.approx(accuracy, rel=1e-4)
+    with pytest.raises(InputError, match="must add up to more than 0"):
+        model.evaluate(x, y, -weight)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -192,6 +192,16 @@ def test_an_observable_that_tells_nothing_is_not_cut_on():
         model.categorizer()
 
 
+def test_nothing_may_pass():
+    """Where it is best to call every event background: a rare signal of no shape, by its cross entropy."""
+    random = np.random.default_rng(1)
+    y = np.arange(1000) % 10 == 0
+    model = CutAndCount(2, topology="sequential")
+    model.compile(loss="binary_crossentropy")
+    history = model.fit(random.normal(size=(1000, 2)), y.astype(int)).history
+    assert history["loss"][-1] < 16.2 * 0.1
+
+
 def test_cuts_are_said_in_words():
     words = {
         "m: no cut": Cut("m"),

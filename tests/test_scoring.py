@@ -17,7 +17,16 @@ from typer.testing import CliRunner
 
 from cortado.classifiers import CutAndCount, GradientBoostedDecisionTree, export_onnx
 from cortado.cli import app
-from cortado.columnar import FoldedScorer, Scorer
+from cortado.columnar import (
+    Collector,
+    Dataset,
+    FoldedScorer,
+    Scorer,
+    open_executor,
+    run_processor,
+    take_inventory,
+)
+from cortado.columnar.loading import load_processor
 from cortado.config import parse_config
 from cortado.errors import ConfigError, InputError
 from cortado.folds import assign_folds
@@ -176,13 +185,11 @@ def _without_figures(monkeypatch):
     monkeypatch.setattr("cortado.figures.write_figures", lambda *_: [])
 
 
-def yields_of(folder, out, *options):
+def yields_of(folder, out):
     """What the command line makes of a configuration."""
     config = out.parent / "config.yaml"
     config.write_text(yaml.safe_dump(configuration(folder)))
-    done = CliRunner().invoke(
-        app, ["run", str(config), "--output", str(out), "--chunk-size", "1500", *options]
-    )
+    done = CliRunner().invoke(app, ["run", str(config), "--output", str(out), "--chunk-size", "1500"])
     assert done.exit_code == 0, done.output
     with uproot.open(out / "templates.root") as file:
         return {key: file[key].values() for key in file.keys(recursive=True, filter_classname="TH*")}
@@ -203,11 +210,23 @@ def test_a_job_on_scores(here):
 
 
 @pytest.mark.cluster
-def test_workers_score_alike_without_the_libraries_that_train(folder, tmp_path, here):
-    there = yields_of(folder, tmp_path / "out", "--workers", "1")
-    assert there.keys() == here.keys()
-    for key, values in here.items():
-        np.testing.assert_allclose(there[key], values, rtol=1e-9)
+def test_workers_score_alike_without_the_libraries_that_train(folder, assert_same_sums):
+    loaded, _ = load_processor(f"{PROCESSOR}:Scored", folder)
+    collector = Collector([f"score_{name}" for name in CLASSES], "logratio")
+    processor = loaded(collector, [folder / f"fold{k}.onnx" for k in range(2)], event_id="event")
+    samples = []
+    for workers in (None, 1):
+        with open_executor(workers=workers, progress=False) as executor:
+            files = [Dataset(name, str(folder / f"{name}.root")) for name in CLASSES]
+            chunks = take_inventory(files, executor, processor).chunks(1500)
+            samples.append(run_processor(processor, chunks, executor))
+            if workers:
+                modules = executor.client.run(lambda: sorted(sys.modules))
+    assert_same_sums(samples[0].cells, samples[1].cells)
+    assert samples[0].cells.count.sum() == 2 * N
+    for found in modules.values():
+        assert "onnxruntime" in found
+        assert not {"tensorflow", "keras", "sklearn", "skops", "onnx"} & set(found)
 
 
 def test_other_classifiers_make_another_job(folder, tmp_path):

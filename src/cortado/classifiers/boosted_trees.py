@@ -182,7 +182,7 @@ class GradientBoostedDecisionTree:
     ) -> dict[str, float]:
         """Loss and metrics by name: weighted means over all events."""
         self._require_compiled()
-        events = self.expects.events(x, y, sample_weight)
+        events = self.expects.evaluation_events(x, y, sample_weight)
         p = self.predict(events.x)
         chosen = np.maximum(p[np.arange(len(p)), events.y], np.finfo(np.float64).tiny)
         loss = float(np.average(-np.log(chosen), weights=events.weight))

@@ -157,7 +157,7 @@ class CutAndCount:
         self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
     ) -> dict[str, float]:
         """Loss and metrics of all cuts, by name."""
-        return self._values(self.expects.events(x, y, sample_weight), self._compiled, self.cuts)
+        return self._values(self.expects.evaluation_events(x, y, sample_weight), self._compiled, self.cuts)
 
     def passes(self, x: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """(n,) which events x (n, d) pass all cuts."""
@@ -234,6 +234,9 @@ class CutAndCount:
         cuts: list[Cut] = []
         for name, column in zip(self.observables, events.x.T, strict=True):
             x, y, weight = column[rows], events.y[rows], events.weight[rows]
+            if not weight.sum() > 0:  # a cut that nothing passes was the best
+                cuts.append(Cut(name))
+                continue
             edges = edges_of(x, _balanced(y, weight), self.n_bins, self.binning)
             cuts.append(best_cut(name, x, y, weight, edges, len(self.classes), loss))
             if self.topology == "sequential":

@@ -91,6 +91,15 @@ class Expects:
             raise InputError(f"every class must have events with a weight > 0 to train on, {empty} have none")
         return events
 
+    def evaluation_events(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> WeightedEvents:
+        """Events to evaluate on: weights of either sign, with a positive sum; else ``InputError``."""
+        events = self.events(x, y, sample_weight)
+        if not (total := events.weight.sum()) > 0:
+            raise InputError(f"weights of events to evaluate on must add up to more than 0, got {total:g}")
+        return events
+
     def validation_events(self, validation_data: Sequence[Any] | None) -> WeightedEvents | None:
         """Events of ``(x, y)`` or ``(x, y, weight)``, if there are any; else ``InputError``."""
         if validation_data is None:
@@ -98,11 +107,7 @@ class Expects:
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise InputError("validation_data must be (x, y) or (x, y, weight)")
         x, y, *weight = validation_data
-        events = self.events(x, y, weight[0] if weight else None)
-        refuse_negative(events.weight, "weights of validation_data")
-        if not events.weight.sum() > 0:
-            raise InputError("validation_data must have events with a weight > 0")
-        return events
+        return self.evaluation_events(x, y, weight[0] if weight else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +119,11 @@ class WeightedEvents:
     weight: Floats
 
 
-def refuse_negative(weight: Floats, what: str = "sample_weight") -> None:
-    """Raise ``InputError`` if a weight is negative: a loss with such weights has no lower bound."""
+def refuse_negative(weight: Floats) -> None:
+    """Raise ``InputError`` if a training weight is negative: a loss with such weights has no lower bound."""
     if (weight < 0).any():
         raise InputError(
-            f"{what} must not be negative to train with, which {np.count_nonzero(weight < 0)} of "
+            f"sample_weight must not be negative to train with, which {np.count_nonzero(weight < 0)} of "
             f"{len(weight)} are: give training weights such as LabelledEvents.balanced_weight(), and keep "
             "the physical ones for evaluation"
         )

@@ -177,7 +177,7 @@ class Network(keras.Model):
         """Loss and metrics by name, of all events at once: weighted means."""
         if isinstance(x, tf.data.Dataset):  # Keras, which validates while it fits
             return super().evaluate(x, verbose=verbose, **options)
-        events = self.expects.events(x, () if y is None else y, sample_weight)
+        events = self.expects.evaluation_events(x, () if y is None else y, sample_weight)
         self._require_fit()
         self._mean_weights[False].assign(events.weight.mean())
         return super().evaluate(_batches(events, batch_size or _AT_ONCE), verbose=verbose, return_dict=True)
@@ -221,7 +221,8 @@ def initial(seed: int, layer: int) -> Any:
 
 def _batches(events: WeightedEvents, size: int, seed: int | None = None) -> Any:
     """Batches (x, y, weight) of all events in a new order every time, or in their own without a seed."""
-    arrays = [tf.convert_to_tensor(v) for v in (events.x, events.y, events.weight.astype(np.float32))]
+    with tf.device("CPU"):  # where batches are made
+        arrays = [tf.convert_to_tensor(v) for v in (events.x, events.y, events.weight.astype(np.float32))]
     rows = tf.data.Dataset.range(len(events.y))
     if seed is not None:
         rows = rows.shuffle(len(events.y), seed=seed, reshuffle_each_iteration=True)
