@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import cortado as ct
+from cortado import classifiers
 
 GOLDEN = Path(__file__).parent / "golden" / "categorizer.json"
 HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "torch", "sklearn")
+HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "torch", "sklearn", "onnxruntime")
 PLOTTING = ("matplotlib", "mplhep")
 
 
@@ -55,6 +57,7 @@ MODULES = [
     "cortado.classifiers.images",
     "cortado.classifiers.labelled_events",
     "cortado.classifiers.observables",
+    "cortado.classifiers.cut_and_count",
     "cortado.export",
     "cortado.config",
     "cortado.inference",
@@ -83,6 +86,12 @@ def test_training_does_import_tensorflow():
 def test_every_public_name_is_there(name):
     assert getattr(ct, name) is not None
     assert name in dir(ct)
+
+
+@pytest.mark.parametrize("name", classifiers.__all__)
+def test_every_classifier_is_there(name):
+    assert getattr(classifiers, name) is not None
+    assert name in dir(classifiers)
 
 
 def test_unknown_names_are_an_attribute_error():

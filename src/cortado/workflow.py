@@ -8,7 +8,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,10 +141,10 @@ def prepare(config: Config, config_folder: Path, base: Path | None = None) -> Jo
         "output": {key: content[key] for key in OUTPUT_KEYS},
     }
     job = Job(config, channels, tuple(datasets), processor_class, description)
-    job.processor(
-        Probe(config.discriminant, channels.columns)
-    )  # whether it takes the options, before anything is written
-    return job
+    # Whether it takes the options, before anything is written; and what it reads beside the events.
+    processor = job.processor(Probe(config.discriminant, channels.columns))
+    digest = getattr(processor, "digest", None)
+    return job if digest is None else replace(job, description=description | {"processor_reads": digest})
 
 
 def run_job(

@@ -1,6 +1,6 @@
-"""Classifiers: from observables of events to discriminants.
+"""Classifiers, from observables to the probabilities of classes, in the manner of Keras, and how good they are.
 
-``import cortado.classifiers`` loads neither TensorFlow nor scikit-learn; names are loaded when first used.
+Names are loaded when first used: importing this package loads neither TensorFlow nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -9,32 +9,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cortado.classifiers.boosted_trees import GradientBoostedDecisionTree
+    from cortado.classifiers.convolutional_network import ConvolutionalNetwork
+    from cortado.classifiers.cut_and_count import CutAndCount
     from cortado.classifiers.hml_archive import HmlArchive, read_hml_archive
     from cortado.classifiers.images import JetImages, jet_images
     from cortado.classifiers.labelled_events import FoldParts, LabelledEvents, Split
+    from cortado.classifiers.loading import load_classifier
+    from cortado.classifiers.multilayer_perceptron import MultiLayerPerceptron
     from cortado.classifiers.observables import Observables
-
-__all__ = [
-    "FoldParts",
-    "HmlArchive",
-    "JetImages",
-    "LabelledEvents",
-    "Observables",
-    "Split",
-    "jet_images",
-    "read_hml_archive",
-]
+    from cortado.classifiers.onnx_form import export_onnx
 
 _MODULES = {
+    "ConvolutionalNetwork": "convolutional_network",
+    "CutAndCount": "cut_and_count",
     "FoldParts": "labelled_events",
+    "GradientBoostedDecisionTree": "boosted_trees",
     "HmlArchive": "hml_archive",
     "JetImages": "images",
     "LabelledEvents": "labelled_events",
+    "MultiLayerPerceptron": "multilayer_perceptron",
     "Observables": "observables",
     "Split": "labelled_events",
+    "export_onnx": "onnx_form",
     "jet_images": "images",
+    "load_classifier": "loading",
     "read_hml_archive": "hml_archive",
 }
+
+__all__ = [
+    "ConvolutionalNetwork",
+    "CutAndCount",
+    "FoldParts",
+    "GradientBoostedDecisionTree",
+    "HmlArchive",
+    "JetImages",
+    "LabelledEvents",
+    "MultiLayerPerceptron",
+    "Observables",
+    "Split",
+    "export_onnx",
+    "jet_images",
+    "load_classifier",
+    "read_hml_archive",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from cortado.columnar.filler import TemplateFiller
 from cortado.columnar.flat import FlatNtuple
 from cortado.columnar.observable_collector import ObservableCollector, ObservedEvents
 from cortado.columnar.running import run_processor, take_inventory
+from cortado.columnar.scoring import FoldedScorer, Scorer
 from cortado.columnar.sums import CategorySums
 from cortado.folds import entry_ids
 
@@ -20,9 +21,11 @@ __all__ = [
     "Dataset",
     "EventCollector",
     "FlatNtuple",
+    "FoldedScorer",
     "Inventory",
     "ObservableCollector",
     "ObservedEvents",
+    "Scorer",
     "TemplateFiller",
     "entry_ids",
     "open_executor",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,12 @@ from cortado.categorizer import (
 from cortado.categorizer.cuts import Cuts
 from cortado.coordinates import Features, Logit, LogRatio
 from cortado.errors import ConfigError
+from cortado.export.nodes import IR_VERSION, OPSET, Graph, element_type, require_onnx, value_info
 from cortado.files import write_whole
 
 Floats = npt.NDArray[np.float64]
 
 INPUT, OUTPUT = "features", "category"
-_OPSET = 17
-_IR_VERSION = 8  # of the same time as the opset, so that runtimes of that time read the file
 
 
 @checked_arguments
@@ -64,13 +62,8 @@ def write_graph(categorizer: Categorizer, path: FilePath = "categorizer.onnx") -
 
 def build_graph(categorizer: Categorizer) -> Any:
     """The checked ``onnx.ModelProto`` that :func:`write_graph` writes."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise ConfigError(
-            "an export to ONNX needs the package onnx: pip install 'cortado-hep[onnx]'"
-        ) from error
-    graph = _Graph()
+    onnx = require_onnx()
+    graph = Graph()
     usable = _usable(graph, categorizer.features)
     category = graph("Where", usable, _category(graph, categorizer), np.array(UNCATEGORISED))
     graph("Identity", category, output=OUTPUT)
@@ -78,12 +71,12 @@ def build_graph(categorizer: Categorizer) -> Any:
         onnx.helper.make_graph(
             graph.nodes,
             "categorizer",
-            [_value(INPUT, np.float32, ["n", len(categorizer.features.names)])],
-            [_value(OUTPUT, np.int64, ["n"])],
+            [value_info(INPUT, np.float32, ["n", len(categorizer.features.names)])],
+            [value_info(OUTPUT, np.int64, ["n"])],
             [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
         ),
-        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
         producer_name=categorizer.written_by,
         doc_string="The category of an event from its features, -1 for none.",
     )
@@ -93,42 +86,7 @@ def build_graph(categorizer: Categorizer) -> Any:
     return model
 
 
-@dataclass(eq=False)
-class _Graph:
-    """Nodes in order and constants by name; a call adds a node and gives the name of its output."""
-
-    nodes: list[Any] = field(default_factory=list)
-    constants: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
-
-    def __call__(
-        self, operator: str, *inputs: str | npt.NDArray[Any], output: str | None = None, **attributes: Any
-    ) -> str:
-        import onnx
-
-        names = [name if isinstance(name, str) else self._constant(name) for name in inputs]
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(onnx.helper.make_node(operator, names, [output], **attributes))
-        return output
-
-    def _constant(self, array: npt.NDArray[Any]) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants[name] = array
-        return name
-
-
-def _value(name: str, kind: npt.DTypeLike, shape: Sequence[str | int]) -> Any:
-    import onnx
-
-    return onnx.helper.make_tensor_value_info(name, _element(kind), shape)
-
-
-def _element(kind: npt.DTypeLike) -> int:
-    import onnx
-
-    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
-
-
-def _usable(graph: _Graph, features: Features) -> str:
+def _usable(graph: Graph, features: Features) -> str:
     """(n,) whether every feature is within its limits and none is missing."""
     limits = np.array([features.limits[name] for name in features.names])
     # Nothing equals NaN; a missing value that is none of single precision is not finite there.
@@ -140,8 +98,8 @@ def _usable(graph: _Graph, features: Features) -> str:
         graph("LessOrEqual", INPUT, _towards(limits[:, 1], -np.inf)),
     )
     there = graph("And", inside, graph("Not", graph("Equal", INPUT, missing)))
-    every = graph("ReduceMin", graph("Cast", there, to=_element(np.float32)), axes=[1], keepdims=0)
-    return graph("Cast", every, to=_element(np.bool_))
+    every = graph("ReduceMin", graph("Cast", there, to=element_type(np.float32)), axes=[1], keepdims=0)
+    return graph("Cast", every, to=element_type(np.bool_))
 
 
 def _towards(limits: Floats, direction: float) -> npt.NDArray[np.float32]:
@@ -152,9 +110,9 @@ def _towards(limits: Floats, direction: float) -> npt.NDArray[np.float32]:
     return np.where(beyond, np.nextafter(single, np.float32(direction)), single)
 
 
-def _coordinates(graph: _Graph, features: Features) -> str:
+def _coordinates(graph: Graph, features: Features) -> str:
     """Coordinates (n, d), in double precision."""
-    x = graph("Cast", INPUT, to=_element(np.float64))
+    x = graph("Cast", INPUT, to=element_type(np.float64))
     parts = []
     for group in features.coordinates:
         part = graph("Gather", x, np.array(features.columns(group)), axis=1)
@@ -172,7 +130,7 @@ def _coordinates(graph: _Graph, features: Features) -> str:
     return parts[0] if len(parts) == 1 else graph("Concat", *parts, axis=1)
 
 
-def _category(graph: _Graph, categorizer: Categorizer) -> str:
+def _category(graph: Graph, categorizer: Categorizer) -> str:
     """Category (n,) of whatever has coordinates."""
     rule, features = categorizer.rule, categorizer.features
     if cuts := Cuts.of(categorizer, np.float32):
@@ -188,7 +146,7 @@ def _category(graph: _Graph, categorizer: Categorizer) -> str:
     raise ConfigError(f"a rule of kind {rule.kind!r} has no form in ONNX")
 
 
-def _argmax(graph: _Graph, terms: str, coefficients: Floats, offsets: Floats) -> str:
+def _argmax(graph: Graph, terms: str, coefficients: Floats, offsets: Floats) -> str:
     """The largest of the functions terms (n, m) × coefficients (m, K) + offsets (K,)."""
     functions = np.vstack([coefficients, offsets])
     # What all functions share changes no argmax, and costs digits.
@@ -197,7 +155,7 @@ def _argmax(graph: _Graph, terms: str, coefficients: Floats, offsets: Floats) ->
     return graph("ArgMax", values, axis=1, keepdims=0)
 
 
-def _by_mixture(graph: _Graph, rule: GaussianMixtureRule, u: str) -> str:
+def _by_mixture(graph: Graph, rule: GaussianMixtureRule, u: str) -> str:
     centre = np.array(rule.means).mean(axis=0)
     spread = np.sqrt(np.array(rule.covariances).diagonal(axis1=1, axis2=2).mean(axis=0))
     scale = np.exp2(-np.round(np.log2(spread)))  # powers of two, which round nothing
@@ -209,7 +167,7 @@ def _by_mixture(graph: _Graph, rule: GaussianMixtureRule, u: str) -> str:
     return _argmax(graph, graph("Concat", z, products, axis=1), functions[1:] / units, functions[0])
 
 
-def _by_functions(graph: _Graph, rule: MaxAffineRule, u: str) -> str:
+def _by_functions(graph: Graph, rule: MaxAffineRule, u: str) -> str:
     slopes, exponential = np.array(rule.slopes).T, np.array(rule.exponential)
     centre = rule.centre()
     offsets = np.array(rule.offsets) + centre @ slopes
@@ -226,7 +184,7 @@ def _by_functions(graph: _Graph, rule: MaxAffineRule, u: str) -> str:
     return _argmax(graph, terms, coefficients, np.zeros(rule.n_categories))
 
 
-def _by_scores(graph: _Graph, rule: ArgmaxRule, u: str) -> str:
+def _by_scores(graph: Graph, rule: ArgmaxRule, u: str) -> str:
     first = np.cumsum([0, *(len(edges) + 1 for edges in rule.edges[:-1])])
     reached = _reached(graph, u, [np.array(edges, np.float64) for edges in rule.edges])
     winner = graph("ArgMax", u, axis=1, keepdims=1)
@@ -234,14 +192,14 @@ def _by_scores(graph: _Graph, rule: ArgmaxRule, u: str) -> str:
     return graph("Squeeze", category, np.array([1]))
 
 
-def _by_cuts(graph: _Graph, cuts: Cuts) -> str:
+def _by_cuts(graph: Graph, cuts: Cuts) -> str:
     reached = _reached(graph, _coordinates(graph, cuts.features), cuts.edges)
     steps = np.array([int(np.prod(cuts.table.shape[i + 1 :])) for i in range(cuts.table.ndim)])
     cell = graph("ReduceSum", graph("Mul", reached, steps), np.array([1]), keepdims=0)
     return graph("Gather", cuts.table.ravel(), cell)
 
 
-def _reached(graph: _Graph, u: str, edges: Sequence[npt.NDArray[Any]]) -> str:
+def _reached(graph: Graph, u: str, edges: Sequence[npt.NDArray[Any]]) -> str:
     """(n, d) how many of its edges each coordinate is not below."""
     table = np.full((len(edges), max([1, *map(len, edges)])), np.nan)
     for row, along in zip(table, edges, strict=True):
@@ -249,10 +207,10 @@ def _reached(graph: _Graph, u: str, edges: Sequence[npt.NDArray[Any]]) -> str:
     # Nothing reaches NaN, not even infinity, which must not lead out of the table of categories.
     table[np.isinf(table)] = np.nan
     above = graph("GreaterOrEqual", graph("Unsqueeze", u, np.array([2])), table)
-    return graph("ReduceSum", graph("Cast", above, to=_element(np.int64)), np.array([2]), keepdims=0)
+    return graph("ReduceSum", graph("Cast", above, to=element_type(np.int64)), np.array([2]), keepdims=0)
 
 
-def _by_table(graph: _Graph, rule: TableRule, u: str) -> str:
+def _by_table(graph: Graph, rule: TableRule, u: str) -> str:
     """The nearest of cells k to cell a is argmax [2 a·k − |k|²], the first of equals; integers are exact."""
     keys = np.array(rule.keys, np.float64)
     origin = np.round(keys.mean(axis=0))
