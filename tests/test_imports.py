@@ -10,7 +10,7 @@ import pytest
 import cortado as ct
 
 GOLDEN = Path(__file__).parent / "golden" / "categorizer.json"
-HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "torch")
+HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "torch", "sklearn")
 PLOTTING = ("matplotlib", "mplhep")
 
 
@@ -50,6 +50,7 @@ MODULES = [
     "cortado.columnar",
     "cortado.templates",
     "cortado.checks",
+    "cortado.classifiers.comparison",
     "cortado.export",
     "cortado.config",
     "cortado.inference",
