@@ -61,7 +61,7 @@ class Predictions:
             _check("must be finite", name, values, np.isfinite(values))
         within = (p >= -_ROUNDING) & (p <= 1 + _ROUNDING)
         _check("must be between 0 and 1", "probabilities", p, within)
-        known = np.isin(classes, np.arange(p.shape[1]))
+        known = (classes >= 0) & (classes < p.shape[1]) & (classes == np.floor(classes))
         _check(f"must be a class, 0 to {p.shape[1] - 1}", "y", classes, known)
         object.__setattr__(self, "y", classes.astype(np.int64))
         object.__setattr__(self, "probabilities", p)
