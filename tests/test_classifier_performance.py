@@ -158,6 +158,12 @@ class TestSignificance:
         assert cut.threshold == 0.9
         assert cut.value == pytest.approx(expected)
 
+    def test_the_floor_belongs_to_what_is_allowed(self):
+        predictions = binary([1] * 3 + [0] * 10, [0.9] * 12 + [0.1])
+        for floor, threshold in ((9.0, 0.9), (9.5, 0.1)):
+            expectation = Expectation(min_background=floor)
+            assert max_significance(predictions, expectation=expectation, n_replicas=0).threshold == threshold
+
     def test_it_is_that_of_an_objective(self):
         cut = max_significance(gaussian(300, 2), n_replicas=0)
         sums = np.array([[cut.signal], [cut.background]])
