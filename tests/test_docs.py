@@ -284,7 +284,7 @@ PARTS_OF_BENCHMARKS = {
     "events": ["--only", "events", "cells", "--multiples", "1"],  # as below, without the peer's environment
     "peer": ["--only", "cortado, one start", "--categories", "3", "--toys", "one score"],
     "scaling": ["--only", "categories", "--categories", "3", "--steps", "20", "--starts", "1"],
-    "significance": ["--only", "three-classes", "--categories", "5", "--steps", "60"],
+    "significance": ["--only", "three-classes", "--categories", "3", "--steps", "20", "--starts", "1"],
 }
 
 
