@@ -139,12 +139,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--step", type=int, default=DEFAULT_CHUNK_SIZE, help="rows read at a time")
+    parser.add_argument(
+        "--scores", type=int, nargs="+", choices=MEANS, default=[*MEANS], help="of the memory"
+    )
+    parser.add_argument("--datasets", type=int, nargs="+", default=[*N_DATASETS], help="of the memory")
     chosen = options(parser, repetitions=7)
     with tempfile.TemporaryDirectory() as folder:
         result = speeds(Path(folder), chosen.events, chosen.step, chosen.repetitions)
     result["memory"] = []
-    for n_scores in MEANS:
-        for n_datasets in N_DATASETS:
+    for n_scores in chosen.scores:
+        for n_datasets in chosen.datasets:
             with tempfile.TemporaryDirectory() as folder:
                 setting = chosen.events, chosen.step, n_scores, n_datasets
                 result["memory"] += memory(Path(folder), *setting)

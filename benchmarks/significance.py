@@ -36,8 +36,9 @@ def main() -> None:
     parser.add_argument("--categories", type=int, nargs="+", default=[5, 10, 20], help="of three classes")
     parser.add_argument("--only", choices=("three-classes", "family"), help="one of the two parts alone")
     parser.add_argument("--steps", type=int, help="gradient steps from each start, if not the default")
+    parser.add_argument("--starts", type=int, help="starts, if not the default")
     options = parser.parse_args()
-    settings = {"steps": options.steps} if options.steps else {}
+    settings = {name: getattr(options, name) for name in ("steps", "starts") if getattr(options, name)}
     result: dict[str, Any] = {}
     if options.only != "family":
         result["three_classes"] = three_classes(

@@ -282,9 +282,10 @@ def test_times_that_were_extrapolated_are_marked(docs_program, extrapolated):
 PARTS_OF_BENCHMARKS = {
     "devices": ["--categories", "3", "--cells", "500"],
     "events": ["--only", "events", "cells", "--multiples", "1"],  # as below, without the peer's environment
+    "pass1": ["--scores", "4", "--datasets", "3"],
     "peer": ["--only", "cortado, one start", "--categories", "3", "--toys", "one score"],
     "scaling": ["--only", "categories", "--categories", "3", "--steps", "20", "--starts", "1"],
-    "significance": ["--only", "three-classes", "--categories", "5", "--steps", "60"],
+    "significance": ["--only", "three-classes", "--categories", "3", "--steps", "20", "--starts", "1"],
 }
 
 

@@ -58,6 +58,7 @@ MODULES = [
     "cortado.classifiers.labelled_events",
     "cortado.classifiers.observables",
     "cortado.classifiers.cut_and_count",
+    "cortado.classifiers.comparison",
     "cortado.export",
     "cortado.config",
     "cortado.inference",

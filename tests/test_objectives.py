@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from cortado.errors import ConfigError
 from cortado.objectives import (
+    SQUARED_SIGNIFICANCES,
     Asimov,
     MaxRelativeUncertainty,
     MinBackground,
@@ -149,6 +150,14 @@ def test_significance_of_known_cases(signal, background, z):
 
 def test_small_signals_approach_s_over_root_b():
     assert math.sqrt(z2(1e-6, 4.0)) == pytest.approx(1e-6 / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", SQUARED_SIGNIFICANCES)
+def test_all_kinds_are_the_same_for_small_signals_and_claim_nothing_from_nothing(kind):
+    square = SQUARED_SIGNIFICANCES[kind]
+    assert square(np.array(1e-3), np.array(1e4)).item() == pytest.approx(1e-10, rel=1e-6)
+    s, b = np.array([3.0, 3.0, -1.0, 0.0, 1e-9]), np.array([0.0, -2.0, 2.0, 2.0, 1e-200])
+    assert square(s, b).tolist() == [0.0] * 5
 
 
 def test_series_and_closed_form_meet():

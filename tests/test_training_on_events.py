@@ -391,7 +391,7 @@ class Interruption(Exception):
 def test_a_training_interrupted_again_and_again_comes_to_the_same(
     sample: Sample, events: EventSample, tmp_path: Path
 ) -> None:
-    options = ON_EVENTS | {"events": events, "starts": 1, "event_steps": 30}
+    options = ON_EVENTS | {"events": events, "starts": 1, "steps": 10}
     for make in (MODELS[0], MODELS[3]):
         straight = fit(make(), sample, OBJECTIVE, **options)
         path = tmp_path / f"{type(make()).__name__}.npz"

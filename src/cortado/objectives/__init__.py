@@ -3,6 +3,7 @@
 from cortado.objectives.arrays import array_namespace
 from cortado.objectives.asimov import Asimov, squared_significance
 from cortado.objectives.bootstrap import Overtraining, bootstrap, overtraining
+from cortado.objectives.counting import SQUARED_SIGNIFICANCES
 from cortado.objectives.floors import MaxRelativeUncertainty, MinBackground, MinEffectiveEvents, MinEvents
 from cortado.objectives.precision import Precision
 from cortado.objectives.profiled import ProfiledSignificance
@@ -17,6 +18,7 @@ from cortado.objectives.uncertainty import simulation_uncertainty
 from cortado.objectives.yields import Yields
 
 __all__ = [
+    "SQUARED_SIGNIFICANCES",
     "Asimov",
     "AsimovWithUncertainty",
     "Floor",

@@ -1,8 +1,21 @@
 """Plots: take axes, return axes; never fit, never save. Importing them changes no global style."""
 
+from cortado.plotting.classifiers import calibration, comparison, roc, score_distributions
 from cortado.plotting.cuts import cut, cuts
 from cortado.plotting.maps import category_map
 from cortado.plotting.significance import significance, significance_curve
 from cortado.plotting.stack import ratio, stack
 
-__all__ = ["category_map", "cut", "cuts", "ratio", "significance", "significance_curve", "stack"]
+__all__ = [
+    "calibration",
+    "category_map",
+    "comparison",
+    "cut",
+    "cuts",
+    "ratio",
+    "roc",
+    "score_distributions",
+    "significance",
+    "significance_curve",
+    "stack",
+]
