@@ -11,7 +11,6 @@ import cortado as ct
 from cortado import classifiers
 
 GOLDEN = Path(__file__).parent / "golden" / "categorizer.json"
-HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "torch", "sklearn")
 HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "torch", "sklearn", "onnxruntime")
 PLOTTING = ("matplotlib", "mplhep")
 
