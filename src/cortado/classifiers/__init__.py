@@ -1,4 +1,4 @@
-"""Classifiers, from observables to the probabilities of classes, in the manner of Keras; and how good they are.
+"""Classifiers in the manner of Keras, from observables to the probabilities of classes; how good they are.
 
 Names are loaded when first used: importing this package loads neither TensorFlow nor scikit-learn.
 """
