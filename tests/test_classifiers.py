@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 import zipfile
 from typing import Any
 
@@ -276,6 +277,15 @@ def test_missing_observables_are_known_to_trees_alone(trained):
     assert np.isfinite(model.predict(x)).all()
     with pytest.raises(InputError, match=r"finite, which 200 of 600 events break; the first is in row 0"):
         trained("perceptron")[0].predict(x)
+
+
+def test_without_the_extra(trained, tmp_path, monkeypatch):
+    x, y, _ = events("trees")
+    for name in ("sklearn.ensemble", "skops.io"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for act in (lambda: made("trees").fit(x, y), lambda: trained("trees")[0].save(tmp_path / "m.skops")):
+        with pytest.raises(ConfigError, match=r"pip install 'cortado-hep\[classifiers\]'"):
+            act()
 
 
 # --- files --------------------------------------------------------------------------------------------------
