@@ -102,6 +102,14 @@ def test_every_event_is_scored_by_the_classifier_that_did_not_see_it(folder, sco
     np.testing.assert_array_equal(scorers(shuffled, shuffled["event"]), scores[order])
 
 
+def test_many_events_are_scored_in_parts(folder, monkeypatch):
+    table = columns("background", 50)
+    scorer = Scorer.load(folder / "fold0.onnx")
+    whole = scorer(table)
+    monkeypatch.setattr("cortado.columnar.scoring._MANY", 14)
+    np.testing.assert_array_equal(scorer(table), whole)
+
+
 def test_one_classifier_needs_no_folds(folder):
     table = columns("signal", 50)
     single = FoldedScorer.load([folder / "fold1.onnx"])

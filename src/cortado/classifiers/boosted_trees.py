@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -193,8 +194,7 @@ class GradientBoostedDecisionTree:
 
         Raises ``ConfigError`` before ``fit`` and for a path that does not end in ``.skops``.
         """
-        from skops import io
-
+        io = _library("skops.io")
         target = checked_ending("a set of trees", path, ".skops")
         content = {
             "format": FORMAT,
@@ -215,8 +215,7 @@ class GradientBoostedDecisionTree:
 
         Raises ``InputError`` if the file is none of this kind.
         """
-        from skops import io
-
+        io = _library("skops.io")
         try:
             content = io.load(path, trusted=list(_TRUSTED))
         except OSError as error:
@@ -257,6 +256,16 @@ class GradientBoostedDecisionTree:
         return curves.history
 
 
+def _library(name: str) -> Any:
+    """A module of the extra ``classifiers``; ``ConfigError`` if it is absent."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ConfigError(
+            "boosted trees need scikit-learn and skops: pip install 'cortado-hep[classifiers]'"
+        ) from error
+
+
 def _grown(
     events: WeightedEvents,
     validation: WeightedEvents | None,
@@ -266,9 +275,7 @@ def _grown(
     show: bool,
 ) -> Any:
     """A fitted classifier of scikit-learn, with its losses after each round."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    trees = HistGradientBoostingClassifier(
+    trees = _library("sklearn.ensemble").HistGradientBoostingClassifier(
         **options,
         max_iter=rounds,
         early_stopping=True,  # else no losses are kept

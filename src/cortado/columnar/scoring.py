@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ FORMAT = "cortado-classifier"
 INPUT, OUTPUT = "observables", "probabilities"
 PREFIX = "score_"
 
-_MANY = 100_000  # events at a time, which bounds the memory for what lies between the layers
+_MANY = 1_000_000  # values of observables or pixels at a time: between the layers there are more of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +93,9 @@ class Scorer:
         """
         x = self._singles(observables)
         scores = np.empty((len(x), len(self.classes)))
-        for first in range(0, len(x), _MANY):
-            rows = slice(first, first + _MANY)
+        step = max(1, _MANY // math.prod(self.shape))
+        for first in range(0, len(x), step):
+            rows = slice(first, first + step)
             scores[rows] = self._opened.run([OUTPUT], {INPUT: x[rows]})[0]
         return scores
 
