@@ -122,7 +122,8 @@ def main() -> None:
     for page in (ROOT / "README.md", DOCS / "outputs.md"):
         refresh(page, {"demo results": table(rows)})
     if chosen.htautau:
-        (of_example,) = read_rows(chosen.htautau).values()
+        found = json.loads((chosen.htautau / "comparison.json").read_text(encoding="utf-8"))
+        of_example = [SchemeRow(**row) for row in found]
         page = ROOT / "examples" / "htautau" / "README.md"
         refresh(page, {"htautau results": detailed_table(of_example)})
 
