@@ -78,6 +78,23 @@ def test_the_table_says_on_which_events(rows):
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_where_all_are_judged_on_the_same_events_the_caption_alone_says_so(rows):
+    text = to_text(comparison_table(rows[::2]))
+    assert text.count("held-out") == 1
+    assert "Of 1000 held-out events." in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_narrow_tables_cut_no_number(rows, width):
+    chosen = rows if width == 80 else rows[::2]
+    text = to_text(comparison_table(chosen), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    words = text.split()
+    for row in chosen:
+        assert all(number in words for cell in row.cells.values() for number in cell.split(" ± "))
+
+
 def test_rows_are_plain_values(rows):
     assert json.loads(json.dumps(rows[0].as_dict()))["rejections"]["0.5"]["value"] > 1
 

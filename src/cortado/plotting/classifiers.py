@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.transforms import Bbox
 
-from cortado.classifiers.comparison import ComparisonRow, check_rows, uncertainties_in_words
+from cortado.classifiers.comparison import ComparisonRow, headings_and_lines, uncertainties_in_words
 from cortado.classifiers.performance import CalibrationCurve, Predictions, RocCurve
 from cortado.classifiers.performance.predictions import Floats, Signal
 from cortado.errors import ConfigError, checked_integer
@@ -130,14 +130,9 @@ def comparison(rows: Sequence[ComparisonRow], *, ax: Axes | None = None) -> Axes
 
     Raises ``ConfigError`` without rows, or for rows of different numbers.
     """
-    headings = ["approach", "events", *check_rows(rows)]
+    headings, lines = headings_and_lines(rows)
     ax = plt.gca() if ax is None else ax
     ax.set_axis_off()
-    approaches = [row.approach for row in rows]
-    first = [
-        name if name != before else "" for before, name in zip([None, *approaches], approaches, strict=False)
-    ]
-    lines = [[name, row.events, *row.cells.values()] for name, row in zip(first, rows, strict=True)]
     characters = [2 + max(map(len, column)) for column in zip(headings, *lines, strict=True)]
     table = ax.table(
         lines,
@@ -152,7 +147,7 @@ def comparison(rows: Sequence[ComparisonRow], *, ax: Axes | None = None) -> Axes
     normal = FontProperties(size=plt.rcParams["legend.fontsize"]).get_size_in_points()
     table.set_fontsize(min(normal, room))
     for (line, column), cell in table.get_celld().items():
-        cell.set_text_props(ha="left" if column < 2 else "right", weight="bold" if line == 0 else "normal")
+        cell.set_text_props(ha="right" if headings[column] in rows[0].cells else "left", weight="bold" if line == 0 else "normal")
     words = textwrap.fill(uncertainties_in_words(rows), _CAPTION_WIDTH)
     ax.set_title(words, loc="left", fontsize=plt.rcParams["legend.fontsize"])
     return ax
