@@ -99,6 +99,13 @@ def test_rows_are_plain_values(rows):
     assert json.loads(json.dumps(rows[0].as_dict()))["rejections"]["0.5"]["value"] > 1
 
 
+def test_what_is_not_finite_is_null():
+    separated = Predictions([0, 1], [[1, 0], [0, 1]])
+    (row,) = compare({"cuts": separated}, events="training", n_replicas=0)
+    rejection = json.loads(json.dumps(row.as_dict(), allow_nan=False))["rejections"]["0.5"]
+    assert (rejection["value"], rejection["uncertainty"], rejection["threshold"]) == (None, None, 1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -142,6 +149,17 @@ class TestFigures:
             assert (x[-1], y[-1]) == (1.0, 1.0)
             assert np.isfinite(y).all()
         assert axes.get_yscale() == "log"
+
+    @pytest.mark.parametrize("wrong", [0, 1])
+    def test_a_decision_is_a_point(self, axes, wrong):
+        y = np.repeat([0, 1], 50)
+        passes = np.where(np.arange(100) % 50 < 40, y, 1 - y)
+        passes[:50] *= wrong
+        curve = roc_curve(Predictions(y, np.stack([1 - passes, passes], axis=1)))
+        roc({"cuts": curve}, ax=axes)
+        (bars,) = axes.containers
+        x, height = bars.lines[0].get_data()
+        assert list(zip(x, height, strict=True)) == [(0.8, pytest.approx(5))] * wrong
 
     def test_curves_of_many_events_are_thinned(self, axes):
         (sample,) = (predictions(0, 20_000)[name] for name in NAMES[1:2])

@@ -15,16 +15,22 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from cortado.classifiers import (
+    AUC,
     ConvolutionalNetwork,
     CutAndCount,
     GradientBoostedDecisionTree,
+    MaxSignificance,
     MultiLayerPerceptron,
+    Predictions,
+    RejectionAtEfficiency,
     export_onnx,
     load_classifier,
 )
 from cortado.classifiers.network import ACTIVATIONS
+from cortado.classifiers.performance import auc, max_significance, rejection_at_efficiency
 from cortado.columnar import Scorer
 from cortado.errors import ConfigError, InputError, TrainingError
+from cortado.models.tensorflow import tf
 
 NAMES = ("background", "signal", "other")
 KINDS = ("cuts", "trees", "perceptron", "convolutions")
@@ -97,6 +103,33 @@ def trained():
         return known[kind, n_classes]
 
     return train
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_metrics_of_all_events_are_for_all_of_them(kind):
+    x, y, weight = events(kind)
+    model = made(kind)
+    metrics = [AUC(), MaxSignificance(), RejectionAtEfficiency(0.5)]
+    model.compile(metrics=metrics, **({} if kind in ("cuts", "trees") else {"run_eagerly": True}))
+    history = model.fit(x, y, weight, verbose=0, **options_of(kind)).history
+    assert len(history["auc"]) == len(history["loss"])
+    found = model.evaluate(x, y, weight)
+    predictions = Predictions(y, model.predict(x), weight)
+    assert found["auc"] == pytest.approx(auc(predictions).value, rel=1e-6)
+    assert found["max_significance"] == pytest.approx(max_significance(predictions).value, rel=1e-6)
+    assert found["rejection_at_50"] == pytest.approx(
+        rejection_at_efficiency(predictions, 0.5).value, rel=1e-6
+    )
+
+
+def test_xla_is_not_used_unasked_where_there_is_a_gpu(monkeypatch):
+    devices = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: devices)
+    model = MultiLayerPerceptron(4)
+    model.compile(metrics=[AUC()])
+    assert not model.jit_compile
+    model.compile(jit_compile="auto")
+    assert model.jit_compile
 
 
 MULTI = [("cuts", 2), ("trees", 2), ("trees", 3), ("perceptron", 2), ("perceptron", 3), ("convolutions", 3)]

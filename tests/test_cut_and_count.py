@@ -20,11 +20,13 @@ from cortado.classifiers.cut_losses import loss_of_cuts
 from cortado.classifiers.cuts import Cut, Passing, best_cut, edges_of
 from cortado.errors import ConfigError, InputError
 from cortado.objectives.asimov import squared_significance
+from cortado.objectives.counting import SQUARED_SIGNIFICANCES
 from cortado.plotting import cuts as draw_cuts
 
 CLASSES = ("background", "signal")
 LOSSES = {
     "significance": "significance",
+    "signal over root total": "s/sqrt(s+b)",
     "with uncertainty": ct.AsimovWithUncertainty("signal"),
     "cross entropy": "binary_crossentropy",
     "squared error": "mean_squared_error",
@@ -84,6 +86,16 @@ def test_no_cut_is_better_than_the_best(loss, rows):
 
     best = best_cut("x", x, y, weight, edges, 2, of)
     assert worth(best) <= min(map(worth, all_cuts(edges))) + 1e-9
+
+
+@pytest.mark.parametrize("kind", SQUARED_SIGNIFICANCES)
+def test_significances_are_those_of_the_objectives(kind):
+    passing = Passing.of(np.array([True, True, False]), np.array([0, 1, 1]), np.array([9.0, 4.0, 1.0]), 2)
+    (loss,) = loss_of_cuts(kind, CLASSES)(passing)
+    assert loss == pytest.approx(-np.sqrt(SQUARED_SIGNIFICANCES[kind](4.0, 9.0)))
+    if kind == "asimov":
+        assert loss == loss_of_cuts("significance", CLASSES)(passing)
+        assert loss == pytest.approx(loss_of_cuts(ct.Asimov("signal"), CLASSES)(passing)[0])
 
 
 def test_every_kind_is_found():
@@ -280,7 +292,7 @@ def test_wrong_arguments(options, message):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        ("significanse", "loss must be 'significance', a significance in categories or a loss of Keras"),
+        ("significanse", r"loss must be 'significance', .*'s/sqrt\(b\)', .* or a loss of Keras, got 'signi"),
         (ct.Asimov("ggH"), r"the signal of the loss must be 'signal', got \['ggH'\]"),
         (3, "loss must be"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,19 @@ class ComparisonRow:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON; None for a number that is not finite, such as a rejection of everything."""
+        return _plain(asdict(self))
+
+
+def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
+    return {
+        name: _plain(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not isfinite(value)
+        else value
+        for name, value in values.items()
+    }
 
 
 def compare(
@@ -164,7 +176,9 @@ def headings_and_lines(rows: Sequence[ComparisonRow]) -> tuple[list[str], list[l
     if not numbers or any(others != numbers[0] for others in numbers):
         raise ConfigError(f"rows must be one or more with the same numbers, got {numbers}")
     names = [row.approach for row in rows]
-    columns = {"approach": [n if n != before else "" for before, n in zip([None, *names], names, strict=False)]}
+    columns = {
+        "approach": [n if n != before else "" for before, n in zip([None, *names], names, strict=False)]
+    }
     if len({row.events for row in rows}) > 1:
         columns[_EVENTS] = [row.events for row in rows]
     columns |= {heading: [row.cells[heading] for row in rows] for heading in numbers[0]}

@@ -66,13 +66,23 @@ class Network(keras.Model):
         optimizer: Any = "adam",
         loss: Any = "sparse_categorical_crossentropy",
         metrics: Sequence[Any] = (),
+        *,
+        jit_compile: bool | str = False,
         **options: Any,
     ) -> None:
         """Say how to train, as in Keras; metrics take the events' weights.
 
-        The loss is one of class numbers (n,) and probabilities (n, n_classes).
+        The loss is one of class numbers (n,) and probabilities (n, n_classes). Without ``jit_compile`` XLA is
+        not used, on no device: the metrics of :mod:`cortado.classifiers.metrics` cannot be compiled, and
+        which metrics are looked at must not change what is trained.
         """
-        super().compile(optimizer=optimizer, loss=loss, weighted_metrics=list(metrics), **options)
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            weighted_metrics=list(metrics),
+            jit_compile=jit_compile,
+            **options,
+        )
 
     def compute_loss(
         self,
