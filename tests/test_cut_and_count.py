@@ -21,6 +21,7 @@ from cortado.classifiers.cuts import Cut, Passing, best_cut, edges_of
 from cortado.errors import ConfigError, InputError
 from cortado.objectives.asimov import squared_significance
 from cortado.objectives.counting import SQUARED_SIGNIFICANCES
+from cortado.plotting import cut as draw_cut
 from cortado.plotting import cuts as draw_cuts
 
 CLASSES = ("background", "signal")
@@ -257,6 +258,22 @@ def test_cuts_are_drawn_on_the_events_that_they_were_chosen_from(topology):
     with pytest.raises(ConfigError, match="axes must be one for each of 3 observables, got 2"):
         draw_cuts(model, x, y, weight, axes=axes[:2])
     plt.close(figure)
+
+
+@pytest.mark.parametrize(("largest", "bins", "width"), [(29, 50, 1), (29, 30, 1), (30, 30, 2), (0, 30, 1)])
+def test_bins_of_integers_hold_the_same_number_of_them(largest, bins, width):
+    values = np.tile(np.arange(largest + 1.0), 100).astype(np.float32)
+    ax = draw_cut(
+        Cut("n"), {"background": (values, np.ones(len(values)))}, ax=plt.figure().add_subplot(), bins=bins
+    )
+    patch: Any = ax.patches[0]
+    counts, edges, _ = patch.get_data()
+    assert len(counts) <= bins
+    np.testing.assert_array_equal(np.diff(edges), width)
+    assert edges[0] < 0
+    assert edges[-1] > largest
+    np.testing.assert_allclose(counts[:-1], counts[0])
+    plt.close(ax.figure)
 
 
 def test_damaged_files_are_refused(tmp_path):

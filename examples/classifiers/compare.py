@@ -48,10 +48,10 @@ Floats = npt.NDArray[np.float64]
 
 ROOT = Path(__file__).resolve().parents[2]
 HALF_WIDTH = 0.8  # of an image, the radius of the jets
-PIXELS = 24
+PIXELS = 25  # an odd number, so that the axis of a jet is in the middle of one
 TRAIN, VALIDATION = 0.6, 0.2  # of the events, in `split` as in `k_fold` of five folds
 N_BINS = (5, 10, 20, 50)  # of each observable, between which cuts may lie
-MIN_BACKGROUND = 25.0  # expected events that the largest significance needs beside the signal
+MIN_SIMULATED = 25  # background events behind a cut; with fewer, the largest significance is a fluctuation
 PATIENCE = 8  # epochs or boosting rounds without a better validation loss
 
 # What a background and a signal are expected to yield: jets of a rare resonance.
@@ -239,7 +239,8 @@ def study(problem: Problem, epochs: int, output: Path, console: Console) -> None
     }
     models = {name: [train(s) for s in splits] for name, (train, splits) in approaches.items() if splits}
     predictions = {name: predicted(found, approaches[name][1], problem) for name, found in models.items()}
-    expectation = Expectation(cross_sections=problem.yields, luminosity=1.0, min_background=MIN_BACKGROUND)
+    floor = MIN_SIMULATED * problem.yields[0] / np.count_nonzero(problem.test.y == 0)
+    expectation = Expectation(cross_sections=problem.yields, luminosity=1.0, min_background=floor)
     rows = compare(predictions, events="held-out", expectation=expectation)
     words = [[str(cut) for cut in model.cuts if cut.cuts] for model in models["cuts"]]
     console.print(*words[0], sep="\n", highlight=False)
@@ -285,7 +286,7 @@ def figures(
 
     figure, axes = panels(len(cut_model.cuts))
     train = problem.splits[0].train
-    plotting.cuts(cut_model, train.x, train.y, train.weight, axes=axes)
+    plotting.cuts(cut_model, train.x, train.y, train.weight, axes=axes, bins=40)
     yield "cuts", figure
 
     figure, ax = plt.subplots(figsize=(16, 0.8 * (len(rows) + 1)))
@@ -317,6 +318,7 @@ def mean_images(images: LabelledEvents) -> Figure:
         shown = ax.imshow(
             mean, origin="lower", extent=[-HALF_WIDTH, HALF_WIDTH] * 2, norm=norm, cmap="viridis"
         )
+        ax.set_facecolor(plt.get_cmap("viridis")(0.0))  # where there is nothing
         ax.set_title(name)
         ax.set_xlabel("across the principal axis, Δη and Δφ turned")
         ax.set_ylabel("along the principal axis")

@@ -35,6 +35,7 @@ def roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     """
     _check_any("curves", curves)
     ax = plt.gca() if ax is None else ax
+    handles: list[Any] = []  # in the order of the curves, lines and points
     for (name, curve), style in zip(curves.items(), _styles(len(curves)), strict=True):
         known = curve.background_uncertainty < _LARGEST_ERROR * curve.background_efficiency
         is_decision = len(curve.thresholds) == _OF_A_DECISION
@@ -43,16 +44,16 @@ def roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         error = curve.background_uncertainty[shown]
         if is_decision:
             point = {"marker": "o", "markersize": 8, "capsize": 4, "linestyle": "none"}
-            ax.errorbar(x, 1 / y, error / y**2, label=name, color=style["color"], **point)
+            handles.append(ax.errorbar(x, 1 / y, error / y**2, label=name, color=style["color"], **point))
             continue
-        ax.plot(x, 1 / y, label=name, linewidth=2, **style)
+        handles += ax.plot(x, 1 / y, label=name, linewidth=2, **style)
         ax.fill_between(x, 1 / (y + error), 1 / (y - error), color=style["color"], alpha=0.2, linewidth=0)
     ax.set_yscale("log")
     ax.set_xlim(0, 1)
     ax.set_ylim(bottom=1)
     ax.set_xlabel("Signal efficiency")
     ax.set_ylabel("Background rejection 1/ε")
-    ax.legend(frameon=False, loc="upper right")
+    ax.legend(handles=handles, frameon=False, loc="upper right")
     return ax
 
 
