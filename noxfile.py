@@ -67,7 +67,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(default=False)
 def examples(session: nox.Session) -> None:
     """Run each example by the command in its README; arguments select examples by name."""
-    session.install("-e", ".")
+    session.install("-e", ".[classifiers]")
     folders = {page.parent.name: page for page in sorted((ROOT / "examples").glob("*/README.md"))}
     unknown = set(session.posargs) - set(folders)
     if unknown:

@@ -96,14 +96,14 @@ class Problem:
         return np.bincount(self.events.y, self.events.weight, 2).astype(np.float64)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Both problems, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True, help="a folder for the results")
     parser.add_argument("--htautau", type=Path, help="the folder of the H→ττ ntuples; left out without it")
     parser.add_argument("--jets", type=int, default=10_000, help="of each kind")
     parser.add_argument("--epochs", type=int, default=40, help="of the networks, at most")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     console = Console(width=100)
     study(jets(chosen.jets), chosen.epochs, chosen.output / "jets", console)
     if chosen.htautau is not None:
@@ -198,25 +198,25 @@ def dense(split: Split, epochs: int) -> MultiLayerPerceptron:
     """A network of dense layers on the observables."""
     events = split.train
     model = MultiLayerPerceptron(events.x.shape[1], classes=events.classes, observables=events.observables)
-    return trained(model, split, epochs, learning_rate=1e-3)
+    return trained(model, split, epochs, batch_size=128, learning_rate=1e-3)
 
 
 def convolutional(split: Split, epochs: int) -> ConvolutionalNetwork:
     """A network of convolutions on the images."""
     events = split.train
     model = ConvolutionalNetwork(
-        events.x.shape[1:], classes=events.classes, normalisation="logarithm", dropout=0.1
+        events.x.shape[1:], classes=events.classes, normalisation="logarithm", dropout=0.0
     )
-    return trained(model, split, epochs, learning_rate=2e-3)
+    return trained(model, split, epochs, batch_size=512, learning_rate=6e-3)
 
 
-def trained(model: Any, split: Split, epochs: int, learning_rate: float) -> Any:
+def trained(model: Any, split: Split, epochs: int, batch_size: int, learning_rate: float) -> Any:
     """A network with the weights of its best epoch, by the loss of the validation events."""
     stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
     model.compile(optimizer=keras.optimizers.Adam(learning_rate))
     model.fit(
         *weighted(split.train),
-        batch_size=128,
+        batch_size=batch_size,
         epochs=epochs,
         validation_data=weighted(split.validation),
         callbacks=[stop],
@@ -250,6 +250,7 @@ def study(problem: Problem, epochs: int, output: Path, console: Console) -> None
     with figure_style():
         for name, figure in figures(problem, models["cuts"][0], predictions, rows):
             write_figure(figure, output / name)
+            plt.close(figure)
 
 
 def predicted(models: Sequence[Any], splits: Sequence[Split], problem: Problem) -> Predictions:

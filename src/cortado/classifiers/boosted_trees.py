@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -90,6 +90,7 @@ class GradientBoostedDecisionTree:
             "tol": min_improvement,
             "random_state": checked_integer("seed", seed, 0),
         }
+        _check_options(self._options)
         self._compiled = False
         self._metrics = Metrics()
         self._trees: Any = None
@@ -255,6 +256,20 @@ class GradientBoostedDecisionTree:
             for p in self._trees.staged_predict_proba(validation.x):
                 curves.add(self._metrics.values(validation, p, "val_"))
         return curves.history
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` for what scikit-learn would not take."""
+    for name, least in (("max_leaf_nodes", 2), ("max_depth", 1), ("min_samples_leaf", 1), ("max_bins", 2)):
+        if options[name] is not None:
+            checked_integer(name, options[name], least)
+    if options["max_bins"] > 255:
+        raise ConfigError(f"max_bins must be at most 255, got {options['max_bins']}")
+    if not 0 < options["learning_rate"] < np.inf:
+        raise ConfigError(f"learning_rate must be positive, got {options['learning_rate']}")
+    for name, said in (("l2_regularization", "l2_regularization"), ("tol", "min_improvement")):
+        if not 0 <= options[name] < np.inf:
+            raise ConfigError(f"{said} must not be negative, got {options[name]}")
 
 
 def _grown(

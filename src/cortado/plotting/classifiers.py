@@ -43,7 +43,7 @@ def roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
         x, y = curve.signal_efficiency[shown], curve.background_efficiency[shown]
         error = curve.background_uncertainty[shown]
         if is_decision:
-            point = {"marker": "o", "markersize": 8, "capsize": 4, "linestyle": "none"}
+            point: Any = {"marker": "o", "markersize": 8, "capsize": 4, "linestyle": "none"}
             handles.append(ax.errorbar(x, 1 / y, error / y**2, label=name, color=style["color"], **point))
             continue
         handles += ax.plot(x, 1 / y, label=name, linewidth=2, **style)
