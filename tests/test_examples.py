@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from cortado.classifiers import LabelledEvents
+from cortado.classifiers.performance import auc
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = ("calibration", "comparison", "cuts", "roc", "scores")
+FIGURES = ("calibration", "comparison", "cuts", "images", "roc", "scores")
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +33,14 @@ def compare() -> Iterator[Any]:
     del sys.modules[spec.name]
 
 
-def written(folder: Path, figures: tuple[str, ...]) -> Any:
-    """The rows by approach, after a look at the files."""
-    names = {f"{name}.{kind}" for name in figures for kind in ("png", "pdf")}
-    assert {path.name for path in folder.iterdir()} == names | {"comparison.json"}
-    assert all(path.stat().st_size > 1000 for path in folder.iterdir())
-    return json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-
-
 def test_comparison_on_jets(compare, tmp_path, capsys):
-    compare.main(["-o", str(tmp_path), "--jets", "300", "--epochs", "2"])
-    content = written(tmp_path / "jets", (*FIGURES, "images"))
+    compare.main(["-o", str(tmp_path), "--jets", "300", "--epochs", "1"])
+    files = {path.name: path for path in (tmp_path / "jets").iterdir()}
+    assert set(files) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")} | {
+        "comparison.json"
+    }
+    assert all(path.stat().st_size > 1000 for path in files.values())
+    content = json.loads(files["comparison.json"].read_text(encoding="utf-8"))
     rows = {row["approach"]: row for row in content["rows"]}
     assert list(rows) == ["cuts", "boosted trees", "dense network", "convolutions"]
     held_out = compare.jets(300).test
@@ -67,7 +63,7 @@ def test_images_and_observables_have_the_same_events_in_each_part(compare):
 
 
 @pytest.mark.realdata
-def test_comparison_on_htautau(compare, htautau, tmp_path, monkeypatch):
+def test_events_of_htautau(compare, htautau):
     problem = compare.htautau(htautau)
     assert not {"run", "gen_match", "weight"} & set(problem.events.observables)
     assert np.bincount(problem.events.y).tolist() == [3838 + 397 + 742, 486 + 611]
@@ -75,10 +71,8 @@ def test_comparison_on_htautau(compare, htautau, tmp_path, monkeypatch):
     tests = [set(split.test.event_id.tolist()) for split in problem.splits]
     assert set.union(*tests) == set(problem.events.event_id.tolist())
     assert sum(map(len, tests)) == len(problem.events)
-    monkeypatch.setattr(compare, "PATIENCE", 1)
-    two: tuple[Any, ...] = problem.splits[:2]
-    compare.study(compare.Problem("H→ττ", problem.events, two), 1, tmp_path, Console(quiet=True))
-    content = written(tmp_path, FIGURES)
-    assert [row["approach"] for row in content["rows"]] == ["cuts", "boosted trees", "dense network"]
-    assert content["rows"][0]["n_events"] == sum(map(len, tests[:2]))
-    assert isinstance(problem.events, LabelledEvents)
+
+    models = [compare.cuts(split) for split in problem.splits]
+    predictions = compare.predicted(models, problem.splits, problem)
+    assert len(predictions) == len(problem.events)
+    assert auc(predictions).value > 0.55
