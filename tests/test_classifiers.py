@@ -554,6 +554,11 @@ def test_a_loss_that_is_not_finite_is_an_error():
         model.fit(x, y, verbose=0)
 
 
+def wrong(value: Any) -> Any:
+    """A value of another type than an argument has."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -561,15 +566,21 @@ def test_a_loss_that_is_not_finite_is_an_error():
         (lambda: MultiLayerPerceptron(3, 1), "n_classes must be at least 2, got 1"),
         (lambda: MultiLayerPerceptron(3, activation="swish"), "activation must be one of"),
         (lambda: MultiLayerPerceptron(3, dropout=1.0), "dropout must be a fraction from 0 to below 1"),
-        (lambda: MultiLayerPerceptron(3, dropout="1"), "dropout must be a fraction from 0 to below 1"),
+        (lambda: MultiLayerPerceptron(3, dropout=wrong("1")), "dropout must be a fraction from 0 to below 1"),
         (lambda: MultiLayerPerceptron(3, units=(0,)), "units must be at least 1"),
-        (lambda: MultiLayerPerceptron(3, units=32), "units must be a list of integers, one a layer, got 32"),
+        (
+            lambda: MultiLayerPerceptron(3, units=wrong(32)),
+            "units must be a list of integers, one a layer, got 32",
+        ),
         (lambda: MultiLayerPerceptron(3).compile(optimizer="adamm"), "optimizer must be one of Keras, got"),
         (lambda: MultiLayerPerceptron(3).compile(loss="hinges"), "loss must be one of Keras, got 'hinges'"),
         (lambda: MultiLayerPerceptron(3).compile(metrics=["what"]), "metrics must be those of Keras"),
         (lambda: MultiLayerPerceptron(3).compile(metrics="acc"), "metrics must be a list, got 'acc'"),
         (lambda: made("perceptron").fit(*events("perceptron"), epochs=0), "epochs must be at least 1, got 0"),
-        (lambda: ConvolutionalNetwork((9, 9), filters=8), "filters must be a list of integers, one a layer"),
+        (
+            lambda: ConvolutionalNetwork((9, 9), filters=wrong(8)),
+            "filters must be a list of integers, one a layer",
+        ),
         (lambda: ConvolutionalNetwork((7, 7)), "image_shape must be at least 8, got 7"),
         (lambda: ConvolutionalNetwork((33,)), r"image_shape must be \(height, width\), got"),
         (lambda: ConvolutionalNetwork((9, 9), normalisation="mean"), "normalisation must be one of"),

@@ -111,8 +111,8 @@ class MultiLayerPerceptron(Network):
         }
 
 
-def checked_dropout(dropout: float) -> float:
+def checked_dropout(dropout: Any) -> float:
     """A fraction from 0 to below 1; else ``ConfigError``."""
-    if not isinstance(dropout, Real) or not 0 <= dropout < 1:
+    if not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
         raise ConfigError(f"dropout must be a fraction from 0 to below 1, got {dropout!r}")
     return float(dropout)
