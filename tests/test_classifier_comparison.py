@@ -78,8 +78,32 @@ def test_the_table_says_on_which_events(rows):
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_where_all_are_judged_on_the_same_events_the_caption_alone_says_so(rows):
+    text = to_text(comparison_table(rows[::2]))
+    assert text.count("held-out") == 1
+    assert "Of 1000 held-out events." in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_narrow_tables_cut_no_number(rows, width):
+    chosen = rows if width == 80 else rows[::2]
+    text = to_text(comparison_table(chosen), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    words = text.split()
+    for row in chosen:
+        assert all(number in words for cell in row.cells.values() for number in cell.split(" ± "))
+
+
 def test_rows_are_plain_values(rows):
     assert json.loads(json.dumps(rows[0].as_dict()))["rejections"]["0.5"]["value"] > 1
+
+
+def test_what_is_not_finite_is_null():
+    separated = Predictions([0, 1], [[1, 0], [0, 1]])
+    (row,) = compare({"cuts": separated}, events="training", n_replicas=0)
+    rejection = json.loads(json.dumps(row.as_dict(), allow_nan=False))["rejections"]["0.5"]
+    assert (rejection["value"], rejection["uncertainty"], rejection["threshold"]) == (None, None, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +149,17 @@ class TestFigures:
             assert (x[-1], y[-1]) == (1.0, 1.0)
             assert np.isfinite(y).all()
         assert axes.get_yscale() == "log"
+
+    @pytest.mark.parametrize("wrong", [0, 1])
+    def test_a_decision_is_a_point(self, axes, wrong):
+        y = np.repeat([0, 1], 50)
+        passes = np.where(np.arange(100) % 50 < 40, y, 1 - y)
+        passes[:50] *= wrong
+        curve = roc_curve(Predictions(y, np.stack([1 - passes, passes], axis=1)))
+        roc({"cuts": curve}, ax=axes)
+        (bars,) = axes.containers
+        x, height = bars.lines[0].get_data()
+        assert list(zip(x, height, strict=True)) == [(0.8, pytest.approx(5))] * wrong
 
     def test_curves_of_many_events_are_thinned(self, axes):
         (sample,) = (predictions(0, 20_000)[name] for name in NAMES[1:2])

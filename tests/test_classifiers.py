@@ -16,16 +16,22 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from cortado.classifiers import (
+    AUC,
     ConvolutionalNetwork,
     CutAndCount,
     GradientBoostedDecisionTree,
+    MaxSignificance,
     MultiLayerPerceptron,
+    Predictions,
+    RejectionAtEfficiency,
     export_onnx,
     load_classifier,
 )
 from cortado.classifiers.network import ACTIVATIONS
+from cortado.classifiers.performance import auc, max_significance, rejection_at_efficiency
 from cortado.columnar import Scorer
 from cortado.errors import ConfigError, InputError, TrainingError
+from cortado.models.tensorflow import tf
 
 NAMES = ("background", "signal", "other")
 KINDS = ("cuts", "trees", "perceptron", "convolutions")
@@ -98,6 +104,33 @@ def trained():
         return known[kind, n_classes]
 
     return train
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_metrics_of_all_events_are_for_all_of_them(kind):
+    x, y, weight = events(kind)
+    model = made(kind)
+    metrics = [AUC(), MaxSignificance(), RejectionAtEfficiency(0.5)]
+    model.compile(metrics=metrics, **({} if kind in ("cuts", "trees") else {"run_eagerly": True}))
+    history = model.fit(x, y, weight, verbose=0, **options_of(kind)).history
+    assert len(history["auc"]) == len(history["loss"])
+    found = model.evaluate(x, y, weight)
+    predictions = Predictions(y, model.predict(x), weight)
+    assert found["auc"] == pytest.approx(auc(predictions).value, rel=1e-6)
+    assert found["max_significance"] == pytest.approx(max_significance(predictions).value, rel=1e-6)
+    assert found["rejection_at_50"] == pytest.approx(
+        rejection_at_efficiency(predictions, 0.5).value, rel=1e-6
+    )
+
+
+def test_xla_is_not_used_unasked_where_there_is_a_gpu(monkeypatch):
+    devices = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: devices)
+    model = MultiLayerPerceptron(4)
+    model.compile(metrics=[AUC()])
+    assert not model.jit_compile
+    model.compile(jit_compile="auto")
+    assert model.jit_compile
 
 
 MULTI = [("cuts", 2), ("trees", 2), ("trees", 3), ("perceptron", 2), ("perceptron", 3), ("convolutions", 3)]
@@ -532,6 +565,11 @@ def test_a_loss_that_is_not_finite_is_an_error():
         model.fit(x, y, verbose=0)
 
 
+def wrong(value: Any) -> Any:
+    """A value of another type than an argument has."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -539,12 +577,33 @@ def test_a_loss_that_is_not_finite_is_an_error():
         (lambda: MultiLayerPerceptron(3, 1), "n_classes must be at least 2, got 1"),
         (lambda: MultiLayerPerceptron(3, activation="swish"), "activation must be one of"),
         (lambda: MultiLayerPerceptron(3, dropout=1.0), "dropout must be a fraction from 0 to below 1"),
+        (lambda: MultiLayerPerceptron(3, dropout=wrong("1")), "dropout must be a fraction from 0 to below 1"),
         (lambda: MultiLayerPerceptron(3, units=(0,)), "units must be at least 1"),
+        (
+            lambda: MultiLayerPerceptron(3, units=wrong(32)),
+            "units must be a list of integers, one a layer, got 32",
+        ),
+        (lambda: MultiLayerPerceptron(3).compile(optimizer="adamm"), "optimizer must be one of Keras, got"),
+        (lambda: MultiLayerPerceptron(3).compile(loss="hinges"), "loss must be one of Keras, got 'hinges'"),
+        (lambda: MultiLayerPerceptron(3).compile(metrics=["what"]), "metrics must be those of Keras"),
+        (lambda: MultiLayerPerceptron(3).compile(metrics="acc"), "metrics must be a list, got 'acc'"),
+        (lambda: made("perceptron").fit(*events("perceptron"), epochs=0), "epochs must be at least 1, got 0"),
+        (
+            lambda: ConvolutionalNetwork((9, 9), filters=wrong(8)),
+            "filters must be a list of integers, one a layer",
+        ),
         (lambda: ConvolutionalNetwork((7, 7)), "image_shape must be at least 8, got 7"),
         (lambda: ConvolutionalNetwork((33,)), r"image_shape must be \(height, width\), got"),
         (lambda: ConvolutionalNetwork((9, 9), normalisation="mean"), "normalisation must be one of"),
         (lambda: GradientBoostedDecisionTree(3, classes=["a"]), "classes must be 2 distinct names"),
         (lambda: GradientBoostedDecisionTree(3, n_rounds=0), "n_rounds must be at least 1"),
+        (lambda: GradientBoostedDecisionTree(3, max_bins=256), "max_bins must be at most 255, got 256"),
+        (
+            lambda: GradientBoostedDecisionTree(3, max_leaf_nodes=1),
+            "max_leaf_nodes must be at least 2, got 1",
+        ),
+        (lambda: GradientBoostedDecisionTree(3, learning_rate=0), "learning_rate must be positive, got 0"),
+        (lambda: GradientBoostedDecisionTree(3, min_improvement=-1), "min_improvement must not be negative"),
         (lambda: GradientBoostedDecisionTree(3).compile(loss="hinge"), "loss must be one of log_loss"),
         (lambda: GradientBoostedDecisionTree(3).compile(metrics=["acc", "what"]), "metrics must be those"),
         (lambda: GradientBoostedDecisionTree(3).fit([[1, 2, 3]], [0]), "has to be compiled first"),

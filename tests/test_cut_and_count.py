@@ -20,11 +20,14 @@ from cortado.classifiers.cut_losses import loss_of_cuts
 from cortado.classifiers.cuts import Cut, Passing, best_cut, edges_of
 from cortado.errors import ConfigError, InputError
 from cortado.objectives.asimov import squared_significance
+from cortado.objectives.counting import SQUARED_SIGNIFICANCES
+from cortado.plotting import cut as draw_cut
 from cortado.plotting import cuts as draw_cuts
 
 CLASSES = ("background", "signal")
 LOSSES = {
     "significance": "significance",
+    "signal over root total": "s/sqrt(s+b)",
     "with uncertainty": ct.AsimovWithUncertainty("signal"),
     "cross entropy": "binary_crossentropy",
     "squared error": "mean_squared_error",
@@ -84,6 +87,16 @@ def test_no_cut_is_better_than_the_best(loss, rows):
 
     best = best_cut("x", x, y, weight, edges, 2, of)
     assert worth(best) <= min(map(worth, all_cuts(edges))) + 1e-9
+
+
+@pytest.mark.parametrize("kind", SQUARED_SIGNIFICANCES)
+def test_significances_are_those_of_the_objectives(kind):
+    passing = Passing.of(np.array([True, True, False]), np.array([0, 1, 1]), np.array([9.0, 4.0, 1.0]), 2)
+    (loss,) = loss_of_cuts(kind, CLASSES)(passing)
+    assert loss == pytest.approx(-np.sqrt(SQUARED_SIGNIFICANCES[kind](4.0, 9.0)))
+    if kind == "asimov":
+        assert loss == loss_of_cuts("significance", CLASSES)(passing)
+        assert loss == pytest.approx(loss_of_cuts(ct.Asimov("signal"), CLASSES)(passing)[0])
 
 
 def test_every_kind_is_found():
@@ -247,6 +260,22 @@ def test_cuts_are_drawn_on_the_events_that_they_were_chosen_from(topology):
     plt.close(figure)
 
 
+@pytest.mark.parametrize(("largest", "bins", "width"), [(29, 50, 1), (29, 30, 1), (30, 30, 2), (0, 30, 1)])
+def test_bins_of_integers_hold_the_same_number_of_them(largest, bins, width):
+    values = np.tile(np.arange(largest + 1.0), 100).astype(np.float32)
+    ax = draw_cut(
+        Cut("n"), {"background": (values, np.ones(len(values)))}, ax=plt.figure().add_subplot(), bins=bins
+    )
+    patch: Any = ax.patches[0]
+    counts, edges, _ = patch.get_data()
+    assert len(counts) <= bins
+    np.testing.assert_array_equal(np.diff(edges), width)
+    assert edges[0] < 0
+    assert edges[-1] > largest
+    np.testing.assert_allclose(counts[:-1], counts[0])
+    plt.close(ax.figure)
+
+
 def test_damaged_files_are_refused(tmp_path):
     model, _, _ = fitted()
     path = tmp_path / "cuts.json"
@@ -280,7 +309,7 @@ def test_wrong_arguments(options, message):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        ("significanse", "loss must be 'significance', a significance in categories or a loss of Keras"),
+        ("significanse", r"loss must be 'significance', .*'s/sqrt\(b\)', .* or a loss of Keras, got 'signi"),
         (ct.Asimov("ggH"), r"the signal of the loss must be 'signal', got \['ggH'\]"),
         (3, "loss must be"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
@@ -91,6 +91,7 @@ class GradientBoostedDecisionTree:
             "tol": min_improvement,
             "random_state": checked_integer("seed", seed, 0),
         }
+        _check_options(self._options)
         self._compiled = False
         self._metrics = Metrics()
         self._trees: Any = None
@@ -264,6 +265,20 @@ def _library(name: str) -> Any:
         raise ConfigError(
             "boosted trees need scikit-learn and skops: pip install 'cortado-hep[classifiers]'"
         ) from error
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` for what scikit-learn would not take."""
+    for name, least in (("max_leaf_nodes", 2), ("max_depth", 1), ("min_samples_leaf", 1), ("max_bins", 2)):
+        if options[name] is not None:
+            checked_integer(name, options[name], least)
+    if options["max_bins"] > 255:
+        raise ConfigError(f"max_bins must be at most 255, got {options['max_bins']}")
+    if not 0 < options["learning_rate"] < np.inf:
+        raise ConfigError(f"learning_rate must be positive, got {options['learning_rate']}")
+    for name, said in (("l2_regularization", "l2_regularization"), ("tol", "min_improvement")):
+        if not 0 <= options[name] < np.inf:
+            raise ConfigError(f"{said} must not be negative, got {options[name]}")
 
 
 def _grown(

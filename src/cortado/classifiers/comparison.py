@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from cortado.classifiers.performance.predictions import Signal
 from cortado.errors import ConfigError
 
 EFFICIENCIES = (0.5, 0.99)
+_EVENTS = "events"
 _SYMBOLS = {"asimov": "max Z", "s/sqrt(b)": "max S/√B", "s/sqrt(s+b)": "max S/√(S+B)"}
 
 
@@ -62,8 +64,19 @@ class ComparisonRow:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON; None for a number that is not finite, such as a rejection of everything."""
+        return _plain(asdict(self))
+
+
+def _plain(values: dict[Any, Any]) -> dict[Any, Any]:
+    return {
+        name: _plain(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not isfinite(value)
+        else value
+        for name, value in values.items()
+    }
 
 
 def compare(
@@ -131,7 +144,11 @@ def _same_events(a: Predictions, b: Predictions) -> bool:
 
 
 def comparison_table(rows: Sequence[ComparisonRow], title: str = "Comparison of classifiers") -> Table:
-    """The rows as a rich table; rows of one approach on several kinds of events stand together."""
+    """The rows as a rich table; rows of one approach on several kinds of events stand together.
+
+    Where it is too wide, an uncertainty goes below its number, and no number is cut.
+    """
+    headings, lines = headings_and_lines(rows)
     table = Table(
         title=title,
         title_justify="left",
@@ -142,22 +159,30 @@ def comparison_table(rows: Sequence[ComparisonRow], title: str = "Comparison of 
         caption=uncertainties_in_words(rows),
         caption_justify="left",
     )
-    headings = check_rows(rows)
-    for heading in ("approach", "events", *headings):
-        table.add_column(heading, justify="right" if heading in headings else "left", no_wrap=True)
-    previous = None
-    for row in rows:
-        table.add_row(row.approach if row.approach != previous else "", row.events, *row.cells.values())
-        previous = row.approach
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in rows[0].cells else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*line)
     return table
 
 
-def check_rows(rows: Sequence[ComparisonRow]) -> list[str]:
-    """What all rows have numbers of; ``ConfigError`` where there are none, or rows of different numbers."""
-    headings = [list(row.cells) for row in rows]
-    if not headings or any(others != headings[0] for others in headings):
-        raise ConfigError(f"rows must be one or more with the same numbers, got {headings}")
-    return headings[0]
+def headings_and_lines(rows: Sequence[ComparisonRow]) -> tuple[list[str], list[list[str]]]:
+    """Headings (m,) and lines of m words for a table; an approach is named in the first of its lines.
+
+    Which events they are is a column where there are several kinds. Raises ``ConfigError`` where there are no
+    rows, or rows of different numbers.
+    """
+    numbers = [list(row.cells) for row in rows]
+    if not numbers or any(others != numbers[0] for others in numbers):
+        raise ConfigError(f"rows must be one or more with the same numbers, got {numbers}")
+    names = [row.approach for row in rows]
+    columns = {
+        "approach": [n if n != before else "" for before, n in zip([None, *names], names, strict=False)]
+    }
+    if len({row.events for row in rows}) > 1:
+        columns[_EVENTS] = [row.events for row in rows]
+    columns |= {heading: [row.cells[heading] for row in rows] for heading in numbers[0]}
+    return list(columns), [list(line) for line in zip(*columns.values(), strict=True)]
 
 
 def uncertainties_in_words(rows: Sequence[ComparisonRow]) -> str:

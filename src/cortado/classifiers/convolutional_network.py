@@ -7,7 +7,7 @@ from typing import Any
 
 from cortado.classifiers.given import WeightedEvents
 from cortado.classifiers.multilayer_perceptron import checked_dropout
-from cortado.classifiers.network import ACTIVATIONS, Network, initial
+from cortado.classifiers.network import ACTIVATIONS, Network, checked_widths, initial
 from cortado.errors import ConfigError, InputError, checked_integer
 from cortado.models.tensorflow import keras
 
@@ -57,7 +57,8 @@ class ConvolutionalNetwork(Network):
         seed: int = 0,
         **options: Any,
     ) -> None:
-        shape = _checked_shape(image_shape, filters)
+        widths = checked_widths("filters", filters)
+        shape = _checked_shape(image_shape, len(widths))
         super().__init__(shape, n_classes, classes, seed, **options)
         if activation not in ACTIVATIONS:
             raise ConfigError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
@@ -66,7 +67,7 @@ class ConvolutionalNetwork(Network):
                 f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {normalisation!r}"
             )
         self.observables: tuple[str, ...] = ()
-        self.filters = tuple(checked_integer("filters", n, 1) for n in filters)
+        self.filters = widths
         self.kernel_size = checked_integer("kernel_size", kernel_size, 1)
         self.activation = activation
         self.dropout = checked_dropout(dropout)
@@ -124,8 +125,8 @@ class ConvolutionalNetwork(Network):
         }
 
 
-def _checked_shape(image_shape: Sequence[int], filters: Sequence[int]) -> tuple[int, ...]:
+def _checked_shape(image_shape: Sequence[int], n_halvings: int) -> tuple[int, ...]:
     """(h, w), large enough to be halved as often as there are convolutions; else ``ConfigError``."""
     if not isinstance(image_shape, tuple | list) or len(image_shape) != 2:
         raise ConfigError(f"image_shape must be (height, width), got {image_shape!r}")
-    return tuple(checked_integer("image_shape", n, 2 ** len(filters)) for n in image_shape)
+    return tuple(checked_integer("image_shape", n, 2**n_halvings) for n in image_shape)

@@ -99,13 +99,13 @@ class CutAndCount:
         optimizer
             None: all cuts are compared.
         loss
-            "significance", the expected one of :class:`cortado.Asimov`; another significance of
-            :mod:`cortado.objectives` that each category has by itself, such as
-            ``AsimovWithUncertainty("signal")``, with the names of the classes as processes. Its weights are
-            expected events, and the loss is −Z of the events that pass. Or a loss of Keras, of the decision
-            on each event: "binary_crossentropy" is then 16.1 times the weighted fraction of wrong decisions,
-            as Keras takes 10⁻⁷ for a probability of 0. It wants classes of comparable weight, else it is
-            best to call every event background.
+            "significance", the expected one of :class:`cortado.Asimov`, also called "asimov"; "s/sqrt(b)" or
+            "s/sqrt(s+b)"; another significance of :mod:`cortado.objectives` that each category has by itself,
+            such as ``AsimovWithUncertainty("signal")``, with the names of the classes as processes. Weights
+            are expected events, and the loss is −Z of the events that pass. Or a loss of Keras, of the
+            decision on each event: "binary_crossentropy" is then 16.1 times the weighted fraction of wrong
+            decisions, as Keras takes 10⁻⁷ for a probability of 0. It wants classes of comparable weight, else
+            it is best to call every event background.
         metrics
             Metrics of Keras, names or objects.
 

@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from cortado.classifiers.cuts import Loss, Passing
 from cortado.errors import ConfigError
-from cortado.objectives.asimov import Asimov
+from cortado.objectives.asimov import squared_significance
+from cortado.objectives.counting import SQUARED_SIGNIFICANCES
 from cortado.objectives.significance import InCategories
 from cortado.objectives.yields import Yields
 
 Floats = npt.NDArray[np.float64]
 
 SIGNIFICANCE = "significance"
+_SIGNIFICANCES = {SIGNIFICANCE: squared_significance, **SQUARED_SIGNIFICANCES}
 # With a probability for each of two classes both mean the same; the first wants one for the signal alone.
 _SAME_FOR_TWO_CLASSES = {"binary_crossentropy": "sparse_categorical_crossentropy"}
 
@@ -24,12 +26,13 @@ _SAME_FOR_TWO_CLASSES = {"binary_crossentropy": "sparse_categorical_crossentropy
 def loss_of_cuts(loss: Any, classes: Sequence[str]) -> Loss:
     """The loss by which selections of two classes, background and signal, are compared.
 
-    ``loss`` is "significance", that is ``Asimov`` of the second class; a significance in categories of
-    :mod:`cortado.objectives`, whose classes are the processes; or a loss of Keras, by name or as an object.
-    Raises ``ConfigError`` for anything else.
+    ``loss`` is "significance", the expected one of the second class, or a kind of ``SQUARED_SIGNIFICANCES``;
+    a significance in categories of :mod:`cortado.objectives`, whose classes are the processes; or a loss of
+    Keras, by name or as an object. Raises ``ConfigError`` for anything else.
     """
-    if isinstance(loss, str) and loss == SIGNIFICANCE:
-        loss = Asimov(classes[-1])
+    if isinstance(loss, str) and loss in _SIGNIFICANCES:
+        square = _SIGNIFICANCES[loss]
+        return lambda passing: -np.sqrt(square(passing.sumw[1], passing.sumw[0]))
     if isinstance(loss, InCategories):
         if loss.signals != (classes[-1],):
             raise ConfigError(f"the signal of the loss must be {classes[-1]!r}, got {list(loss.signals)}")
@@ -68,16 +71,14 @@ def _table(loss: Any) -> Floats:
     from cortado.models.tensorflow import keras
 
     known = _SAME_FOR_TWO_CLASSES.get(loss, loss) if isinstance(loss, str) else loss
+    names = ", ".join(map(repr, _SIGNIFICANCES))
+    rule = f"loss must be {names}, a significance in categories or a loss of Keras"
     try:
         found = keras.losses.get(known)
     except ValueError as error:
-        raise ConfigError(
-            f"loss must be 'significance', a significance in categories or a loss of Keras, got {loss!r}"
-        ) from error
+        raise ConfigError(f"{rule}, got {loss!r}") from error
     if not callable(found):
-        raise ConfigError(
-            f"loss must be 'significance', a significance in categories or a loss of Keras, got {loss!r}"
-        )
+        raise ConfigError(f"{rule}, got {loss!r}")
     function = found.call if isinstance(found, keras.losses.Loss) else found
     decisions = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     rows = [np.asarray(function(np.full((2, 1), c), decisions)) for c in (0, 1)]

@@ -28,13 +28,10 @@ class History:
 
 
 class Metrics:
-    """Metrics of Keras, by name or as objects, of all events at once.
-
-    Raises ``ConfigError`` for what is no metric.
-    """
+    """Metrics of Keras, by name or as objects, of all events at once; errors as of :func:`keras_metrics`."""
 
     def __init__(self, metrics: Sequence[Any] = ()) -> None:
-        self._metrics = [_metric(m) for m in metrics]
+        self._metrics = keras_metrics(metrics)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,6 +46,17 @@ class Metrics:
             metric.update_state(events.y, probabilities, sample_weight=events.weight)
             found[f"{prefix}{metric.name}"] = float(metric.result())
         return found
+
+
+def keras_metrics(metrics: Sequence[Any]) -> list[Any]:
+    """Metrics of Keras by name, classes or objects, as objects.
+
+    "accuracy" is that of class numbers and probabilities. Raises ``ConfigError`` for what is no list of
+    metrics.
+    """
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        raise ConfigError(f"metrics must be a list, got {metrics!r}")
+    return [_metric(m) for m in metrics]
 
 
 def _metric(metric: Any) -> Any:

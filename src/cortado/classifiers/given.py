@@ -59,7 +59,7 @@ class Expects:
         """Events with their class and weight. Raises ``InputError`` for what does not fit together."""
         observables = self.observables(x)
         n = len(observables)
-        number = np.asarray(y)
+        number = _array("y", y)
         if number.shape == (n, 1):
             number = number[:, 0]
         if number.shape != (n,) or number.dtype.kind not in "iu":
@@ -72,7 +72,7 @@ class Expects:
                 f"y must be 0 … {len(self.classes) - 1}, the numbers of the classes {list(self.classes)}, "
                 f"got {number.min()} … {number.max()}"
             )
-        weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight)
+        weight = np.ones(n) if sample_weight is None else _array("sample_weight", sample_weight)
         if weight.shape != (n,) or weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():
             raise InputError(
                 f"sample_weight must be one finite number an event, shape ({n},), "
@@ -117,6 +117,13 @@ class WeightedEvents:
     x: Singles
     y: Integers
     weight: Floats
+
+
+def _array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name} must be one number an event: {error}") from error
 
 
 def refuse_negative(weight: Floats) -> None:

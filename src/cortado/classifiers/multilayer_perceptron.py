@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from cortado.classifiers.given import WeightedEvents
 from cortado.classifiers.names import names_or_numbers
-from cortado.classifiers.network import ACTIVATIONS, Network, initial
+from cortado.classifiers.network import ACTIVATIONS, Network, checked_widths, initial
 from cortado.errors import ConfigError, checked_integer
 from cortado.models.tensorflow import keras
 
@@ -54,7 +55,7 @@ class MultiLayerPerceptron(Network):
         if activation not in ACTIVATIONS:
             raise ConfigError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.observables = names_or_numbers("observables", observables, n_observables, "x")
-        self.units = tuple(checked_integer("units", n, 1) for n in units)
+        self.units = checked_widths("units", units)
         self.activation = activation
         self.dropout = checked_dropout(dropout)
         self.mean = self.add_weight(name="mean", shape=(n_observables,), initializer="zeros", trainable=False)
@@ -110,8 +111,8 @@ class MultiLayerPerceptron(Network):
         }
 
 
-def checked_dropout(dropout: float) -> float:
+def checked_dropout(dropout: Any) -> float:
     """A fraction from 0 to below 1; else ``ConfigError``."""
-    if not 0 <= dropout < 1:
+    if not isinstance(dropout, Real) or not 0 <= float(dropout) < 1:
         raise ConfigError(f"dropout must be a fraction from 0 to below 1, got {dropout!r}")
     return float(dropout)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from cortado.classifiers.evaluation import keras_metrics
 from cortado.classifiers.given import Expects, WeightedEvents
 from cortado.classifiers.names import checked_ending, names_or_numbers
 from cortado.errors import ConfigError, TrainingError, checked_integer
@@ -66,13 +67,24 @@ class Network(keras.Model):
         optimizer: Any = "adam",
         loss: Any = "sparse_categorical_crossentropy",
         metrics: Sequence[Any] = (),
+        *,
+        jit_compile: bool | str = False,
         **options: Any,
     ) -> None:
         """Say how to train, as in Keras; metrics take the events' weights.
 
-        The loss is one of class numbers (n,) and probabilities (n, n_classes).
+        The loss is one of class numbers (n,) and probabilities (n, n_classes). Without ``jit_compile`` XLA is
+        not used, on no device: the metrics of :mod:`cortado.classifiers.metrics` cannot be compiled, and
+        which metrics are looked at must not change what is trained. Raises ``ConfigError`` for what is no
+        optimizer, loss or metric.
         """
-        super().compile(optimizer=optimizer, loss=loss, weighted_metrics=list(metrics), **options)
+        super().compile(
+            optimizer=_known("optimizer", keras.optimizers.get, optimizer),
+            loss=_known("loss", keras.losses.get, loss),
+            weighted_metrics=keras_metrics(metrics),
+            jit_compile=jit_compile,
+            **options,
+        )
 
     def compute_loss(
         self,
@@ -124,6 +136,8 @@ class Network(keras.Model):
 
         Raises
         ------
+        ConfigError
+            For numbers of epochs or events in a step that are not positive.
         InputError
             Events are none to train on: shapes, classes, weights or numbers that are not finite.
         TrainingError
@@ -140,7 +154,7 @@ class Network(keras.Model):
             self._mean_weights[False].assign(validation.weight.mean())
         history = super().fit(
             _batches(events, size, self.seed),
-            epochs=epochs,
+            epochs=checked_integer("epochs", epochs, 1),
             shuffle=False,  # it is, by its own seed
             validation_data=None if validation is None else _batches(validation, _AT_ONCE),
             callbacks=callbacks,
@@ -211,6 +225,21 @@ class Network(keras.Model):
     def _require_fit(self) -> None:
         if not self.fitted.numpy():
             raise ConfigError(f"{type(self).__name__} has to be fitted first: model.fit(x, y)")
+
+
+def _known(what: str, get: Callable[[Any], Any], given: Any) -> Any:
+    """What Keras makes of a name or an object; ``ConfigError`` where it knows none."""
+    try:
+        return get(given)
+    except ValueError as error:
+        raise ConfigError(f"{what} must be one of Keras, got {given!r}") from error
+
+
+def checked_widths(what: str, widths: Any) -> tuple[int, ...]:
+    """How wide each layer is: a list of positive integers; else ``ConfigError``."""
+    if not isinstance(widths, Sequence) or isinstance(widths, str):
+        raise ConfigError(f"{what} must be a list of integers, one a layer, got {widths!r}")
+    return tuple(checked_integer(what, n, 1) for n in widths)
 
 
 def initial(seed: int, layer: int) -> Any:

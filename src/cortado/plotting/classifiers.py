@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.transforms import Bbox
 
-from cortado.classifiers.comparison import ComparisonRow, check_rows, uncertainties_in_words
+from cortado.classifiers.comparison import ComparisonRow, headings_and_lines, uncertainties_in_words
 from cortado.classifiers.performance import CalibrationCurve, Predictions, RocCurve
 from cortado.classifiers.performance.predictions import Floats, Signal
 from cortado.errors import ConfigError, checked_integer
@@ -23,30 +23,37 @@ _MARKERS = ("o", "s", "^", "D")
 _MOST_POINTS = 2000  # of a curve: more than a figure has pixels
 _CAPTION_WIDTH = 90  # characters
 _LETTER = 0.6  # width of a letter in units of the font size
+_OF_A_DECISION = 3  # thresholds of a curve: nothing passes, what is taken for signal, everything
 _LARGEST_ERROR = 0.5  # of ε of the background, relative: beyond, the curve says nothing
 
 
 def roc(curves: Mapping[str, RocCurve], *, ax: Axes | None = None) -> Axes:
     """Draw the background rejection 1/ε against the signal efficiency and return the axes.
 
-    Bands are one standard deviation of the background's efficiency. Curves end where that is half of it.
-    Raises ``ConfigError`` without curves.
+    Bands are one standard deviation of the background's efficiency. Curves end where that is half of it. A
+    decision, which has a single threshold, is a point. Raises ``ConfigError`` without curves.
     """
     _check_any("curves", curves)
     ax = plt.gca() if ax is None else ax
+    handles: list[Any] = []  # in the order of the curves, lines and points
     for (name, curve), style in zip(curves.items(), _styles(len(curves)), strict=True):
         known = curve.background_uncertainty < _LARGEST_ERROR * curve.background_efficiency
-        shown = _thinned(curve, known)
+        is_decision = len(curve.thresholds) == _OF_A_DECISION
+        shown = np.flatnonzero(known[:-1]) if is_decision else _thinned(curve, known)
         x, y = curve.signal_efficiency[shown], curve.background_efficiency[shown]
         error = curve.background_uncertainty[shown]
-        ax.plot(x, 1 / y, label=name, linewidth=2, **style)
+        if is_decision:
+            point: Any = {"marker": "o", "markersize": 8, "capsize": 4, "linestyle": "none"}
+            handles.append(ax.errorbar(x, 1 / y, error / y**2, label=name, color=style["color"], **point))
+            continue
+        handles += ax.plot(x, 1 / y, label=name, linewidth=2, **style)
         ax.fill_between(x, 1 / (y + error), 1 / (y - error), color=style["color"], alpha=0.2, linewidth=0)
     ax.set_yscale("log")
     ax.set_xlim(0, 1)
     ax.set_ylim(bottom=1)
     ax.set_xlabel("Signal efficiency")
     ax.set_ylabel("Background rejection 1/ε")
-    ax.legend(frameon=False, loc="upper right")
+    ax.legend(handles=handles, frameon=False, loc="upper right")
     return ax
 
 
@@ -130,14 +137,9 @@ def comparison(rows: Sequence[ComparisonRow], *, ax: Axes | None = None) -> Axes
 
     Raises ``ConfigError`` without rows, or for rows of different numbers.
     """
-    headings = ["approach", "events", *check_rows(rows)]
+    headings, lines = headings_and_lines(rows)
     ax = plt.gca() if ax is None else ax
     ax.set_axis_off()
-    approaches = [row.approach for row in rows]
-    first = [
-        name if name != before else "" for before, name in zip([None, *approaches], approaches, strict=False)
-    ]
-    lines = [[name, row.events, *row.cells.values()] for name, row in zip(first, rows, strict=True)]
     characters = [2 + max(map(len, column)) for column in zip(headings, *lines, strict=True)]
     table = ax.table(
         lines,
@@ -152,7 +154,10 @@ def comparison(rows: Sequence[ComparisonRow], *, ax: Axes | None = None) -> Axes
     normal = FontProperties(size=plt.rcParams["legend.fontsize"]).get_size_in_points()
     table.set_fontsize(min(normal, room))
     for (line, column), cell in table.get_celld().items():
-        cell.set_text_props(ha="left" if column < 2 else "right", weight="bold" if line == 0 else "normal")
+        cell.set_text_props(
+            ha="right" if headings[column] in rows[0].cells else "left",
+            weight="bold" if line == 0 else "normal",
+        )
     words = textwrap.fill(uncertainties_in_words(rows), _CAPTION_WIDTH)
     ax.set_title(words, loc="left", fontsize=plt.rcParams["legend.fontsize"])
     return ax

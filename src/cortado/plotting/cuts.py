@@ -45,7 +45,8 @@ def cuts(
     axes
         One for each observable.
     bins
-        Bins of each distribution, over the central 99 % of the events and the ends of the cut.
+        Bins of each distribution, over the central 99 % of the events and the ends of the cut. Where all
+        values are integers, bins hold the same number of them, and there may be fewer bins.
 
     Raises
     ------
@@ -79,8 +80,8 @@ def cut(
     ``by_class`` has values (n,) and weights (n,) by the name of the class, background first.
     """
     ax = plt.gca() if ax is None else ax
-    low, high = _span(np.concatenate([values for values, _ in by_class.values()]), chosen)
-    edges = np.linspace(low, high, bins + 1)
+    edges = _edges(np.concatenate([values for values, _ in by_class.values()]), chosen, bins)
+    low, high = edges[0], edges[-1]
     for k, (name, (values, weight)) in enumerate(by_class.items()):
         height = np.histogram(values, edges, weights=weight)[0]
         total = height.sum() * (edges[1] - edges[0])
@@ -93,7 +94,7 @@ def cut(
     if chosen.cuts:
         for begin, end in _kept(chosen, low, high):
             ax.axvspan(begin, end, color=_KEPT, alpha=0.25, lw=0, zorder=0)
-    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlim(low, high)
     ax.set_ylim(bottom=0)
     ax.set_xlabel(chosen.observable)
     ax.set_ylabel(f"Density, in bins of {edges[1] - edges[0]:.3g}")
@@ -102,12 +103,15 @@ def cut(
     return ax
 
 
-def _span(values: npt.NDArray[np.floating], chosen: Cut) -> tuple[float, float]:
-    """The range to draw: of most events, and of the ends of the cut."""
+def _edges(values: npt.NDArray[np.floating], chosen: Cut, bins: int) -> Floats:
+    """Edges of bins for most events and the ends of the cut."""
     low, high = (float(q) for q in (np.quantile(values, _CENTRAL) if len(values) else _EMPTY))
     low, high = min([low, *chosen.ends]), max([high, *chosen.ends])
+    if len(values) and (values == np.round(values)).all():
+        step = np.ceil((high - low + 1) / bins)
+        return np.arange(np.floor(low) - 0.5, high + step + 0.5, step)
     margin = 0.05 * (high - low) or 0.5
-    return low - margin, high + margin
+    return np.linspace(low - margin, high + margin, bins + 1)
 
 
 def _kept(chosen: Cut, low: float, high: float) -> list[tuple[float, float]]:

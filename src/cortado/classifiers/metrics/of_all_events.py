@@ -36,8 +36,8 @@ class MetricOfAllEvents(keras.metrics.Metric):
     While signal or background has no events, or no positive sum of weights, the metric is NaN.
 
     Keras gives weights to ``weighted_metrics`` alone, not to ``metrics``, and rounds them to single
-    precision. XLA cannot keep events: models are compiled with ``jit_compile=False``, which is the default
-    without a GPU.
+    precision; networks of cortado have weighted metrics alone. XLA cannot keep events: models are compiled
+    with ``jit_compile=False``, the default of networks of cortado, and of all without a GPU.
 
     Parameters
     ----------
