@@ -2,7 +2,7 @@
 
     python examples/softcuts/softcuts.py OUT
 
-writes figures, the scans as Parquet and CSV, and the tables of the pages as ``tables.json`` into the folder OUT.
+writes figures, the scans as Parquet and CSV, and the tables of the pages as ``tables.json`` into OUT.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def boundaries_figure(found: dict[str, Any]) -> Figure:
 def diagnosis_rows(found: list[Diagnosis]) -> str:
     """Markdown: one row a relaxation and loss."""
     lines = [
-        "| relaxation | loss | best cut | bias | S/√B kept | dead | zero in float32 | leads to the best cut |",
+        "| relaxation | loss | best cut | bias | S/√B kept | dead | zero in float32 | leads to it |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
