@@ -23,7 +23,9 @@ def main() -> None:
     """Rewrite the tables and copy the figures."""
     results = Path(sys.argv[1])
     tables = json.loads((results / "tables.json").read_text(encoding="utf-8"))
-    refresh(DOCS / "softcuts.md", {f"softcuts {name}": tables[name] for name in ("unit", "matched", "arrivals")})
+    refresh(
+        DOCS / "softcuts.md", {f"softcuts {name}": tables[name] for name in ("unit", "matched", "arrivals")}
+    )
     refresh(EXAMPLE, {"softcuts fits": tables["fits"]})
     for name in FIGURES:
         shutil.copyfile(results / f"{name}.png", DOCS / "images" / f"softcuts_{name}.png")

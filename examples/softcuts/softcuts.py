@@ -72,7 +72,7 @@ def learned(shape: str, sample: ct.Sample, objective: Any, **options: Any) -> tu
 def fits() -> dict[str, Any]:
     """Bins of the toy with one score: of every relaxation from random starts and from partitions."""
     made = toys.one_dimensional(seed=1, n_signal=20_000, n_background=200_000)
-    sample = ct.Sample.from_arrays(toys.arrays(made), "logit", names=["score"])
+    sample = ct.Sample.from_arrays(toys.arrays(made), "logit", names=["score"], n_folds=1)
     objective = ct.Asimov("signal1") + ct.MinBackground(10.0)
     best = optimal_boundaries(sample.points(), objective, n_categories=K)
     found: dict[str, Any] = {"best": float(best.values[-1]), "edges": logit(best.feature_edges(K).ravel())}

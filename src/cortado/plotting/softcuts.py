@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _COLORS = (*LINES, "#e76300", "#3f90da", "#717581", "#a96b59")
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+_MARKERS: tuple[dict[str, Any], ...] = (
+    {"marker": "o", "linestyle": "none", "markersize": 6},
+    {"marker": "s", "linestyle": "none", "markersize": 12, "markerfacecolor": "none"},
+    {"marker": "D", "linestyle": "none", "markersize": 18, "markerfacecolor": "none"},
+)
 _CUT = "Position of the cut"
 _LEAST = 1e-9  # relative size of a gradient that a logarithmic axis still shows
 
@@ -71,13 +76,14 @@ def scan_gradient_sizes(scans: Sequence[Scan], *, ax: Axes | None = None) -> Axe
     ax = _draw(scans, _size, ax)
     for found, style in zip(scans, _styles(len(scans)), strict=True):
         slope = found.loss.sign * found.gradients
-        away = np.where(np.arange(len(slope)) < found.best, slope > 0, slope < 0)
+        side = np.sign(np.arange(len(slope)) - found.best)
+        away = slope * side < 0
         size = _size(found)
         ax.plot(found.cuts[away], size[away], "o", color=style["color"], markersize=6, alpha=0.5)
     _mark_best(scans, ax)
     ax.set_yscale("log")
     ax.set_ylim(_LEAST, 3)
-    ax.set_ylabel("|gradient| / largest")
+    ax.set_ylabel(f"|Gradient of {scans[0].loss.symbol}| / largest")
     return ax
 
 
@@ -89,9 +95,9 @@ def descent_ends(found: Sequence[Arrivals], *, ax: Axes | None = None) -> Axes:
     if not found:
         raise ConfigError("found must be at least one optimisation, got none")
     ax = plt.gca() if ax is None else ax
-    for one, style, marker in zip(found, _styles(len(found)), cycle("os^Dv"), strict=False):
+    for one, style, marker in zip(found, _styles(len(found)), cycle(_MARKERS), strict=False):
         label = f"{one.relaxation.NAME}, {one.loss.symbol}, {one.optimizer}, {one.schedule}"
-        ax.plot(one.starts, one.ends, marker, color=style["color"], label=label, markersize=7, alpha=0.8)
+        ax.plot(one.starts, one.ends, color=style["color"], label=label, **marker)
         ax.axhline(one.optimum.cut, color=style["color"], linewidth=1, linestyle="dotted")
     ends = [found[0].starts[0], found[0].starts[-1]]
     ax.plot(ends, ends, color=FILLS[2], linewidth=1, label="start")

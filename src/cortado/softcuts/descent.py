@@ -70,10 +70,10 @@ def descend(
 ) -> Floats:
     """Where gradient steps lead from each of (n,) ``starts``.
 
-    The optimizer sees positions in units of the width of ``relaxation``, and a loss that is scaled so that
-    the largest gradient at the starts, with the first and the last width, is 1; its learning rate then means
-    the same for every loss. Starts do not know of each other, as long as the optimizer treats its variables
-    element by element.
+    The optimizer sees positions in units of the standard deviation of all events, and a loss that is scaled
+    so that the largest gradient at the starts, with the first and the last width, is 1; its learning rate
+    then means the same for every loss and relaxation. Starts do not know of each other, as long as the
+    optimizer treats its variables element by element.
 
     Parameters
     ----------
@@ -98,15 +98,15 @@ def descend(
     of = loss_of(loss)
     n = checked_integer("steps", steps, 1)
     scales = [1.0 if schedule is None else float(schedule(i / max(n - 1, 1))) for i in range(n)]
-    width = relaxation.width
-    position = tf.Variable(checked_cuts("starts", starts) / width)
+    spread = events.spread
+    position = tf.Variable(checked_cuts("starts", starts) / spread)
     own = type(optimizer).from_config(optimizer.get_config())
     own.build([position])
     evaluate = loss_and_weights(events, relaxation, tf.float64)
 
     def gradient(scale: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            (values,), _ = evaluate([of], position * width, scale)
+            (values,), _ = evaluate([of], position * spread, scale)
         return of.sign * tape.gradient(values, position)
 
     # A narrower step has larger gradients: what does for the first width could overshoot at the last one.
@@ -120,7 +120,7 @@ def descend(
     graph = traced(step, input_signature=[tf.TensorSpec([], tf.float64)])
     for scale in scales:
         graph(tf.constant(scale, tf.float64))
-    return np.asarray(position) * width
+    return np.asarray(position) * spread
 
 
 def arrivals(
@@ -141,7 +141,7 @@ def arrivals(
     events, relaxations, losses
         What is optimised.
     optimizers
-        Keras optimizers by name; by default gradient descent with a learning rate of 0.5 and Adam with 0.1,
+        Keras optimizers by name; by default gradient descent with a learning rate of 0.1 and Adam with 0.03,
         in the units of :func:`descend`.
     schedules
         Factors of the width by name; by default none, so that the width stays what it is.
@@ -174,10 +174,10 @@ def arrivals(
 
 
 def default_optimizers() -> dict[str, keras.optimizers.Optimizer]:
-    """Gradient descent and Adam, for positions in units of the width."""
+    """Gradient descent and Adam, with learning rates for the units of :func:`descend`."""
     return {
-        "gradient descent": keras.optimizers.SGD(0.5),
-        "Adam": keras.optimizers.Adam(0.1),
+        "gradient descent": keras.optimizers.SGD(0.1),
+        "Adam": keras.optimizers.Adam(0.03),
     }
 
 

@@ -37,6 +37,11 @@ class CutEvents:
     def __repr__(self) -> str:
         return f"CutEvents({len(self.signal)} of signal, {len(self.background)} of background)"
 
+    @property
+    def spread(self) -> float:
+        """The standard deviation of all values, without their weights; 1 where all are the same."""
+        return float(np.std(np.concatenate([self.signal, self.background]))) or 1.0
+
     def cuts(self, n: int = 100) -> Floats:
         """``n`` cuts at equal distances, from min − 0.2 |min| to max + 0.2 |max| of all values."""
         n = checked_integer("n", n, 2)
