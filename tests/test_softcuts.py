@@ -2,6 +2,7 @@
 
 import csv
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from rich.console import Console
 from scipy.optimize import brentq
 
-from cortado import plotting
+from cortado import Asimov, EventSample, MinBackground, Sample, plotting
 from cortado.errors import ConfigError, InputError, OutputError
+from cortado.exact import optimal_boundaries
 from cortado.models import SigmoidCuts
 from cortado.models.tensorflow import keras, tf
 from cortado.objectives import SQUARED_SIGNIFICANCES
@@ -40,6 +42,7 @@ from cortado.softcuts import (
     write_scans,
 )
 from cortado.training import Constant, Exponential, Joined
+from cortado.training.fit import fit
 
 SHAPES = list(RELAXATIONS.values())
 SMOOTH = [shape for shape in SHAPES if shape is not StraightThrough]
@@ -73,7 +76,8 @@ def scans(events):
 
 @pytest.fixture(scope="module")
 def few_scans(few):
-    return scan(few, [ErrorFunction(), StraightThrough()], cuts=np.linspace(-8, 12, 21))
+    cuts = np.linspace(-8, 12, 21)
+    return scan(few, [ErrorFunction(), StraightThrough()], ["squares", "s/sqrt(b)"], cuts)
 
 
 def slopes(relaxation, z):
@@ -276,9 +280,10 @@ class TestScans:
             np.testing.assert_allclose(found.gradients[1::3], numerical, rtol=1e-5, atol=1e-6)
 
     def test_values_are_those_of_numpy_whatever_the_block(self, few, monkeypatch):
-        found = scan(few, Sigmoid(1.0, "below"))
+        given: dict[str, Any] = {"relaxations": Sigmoid(1.0, "below"), "losses": ["asimov", "cross entropy"]}
+        found = scan(few, **given)
         monkeypatch.setattr("cortado.softcuts.scans._MOST_WEIGHTS", 7 * len(few))
-        for whole, part in zip(found, scan(few, Sigmoid(1.0, "below")), strict=True):
+        for whole, part in zip(found, scan(few, **given), strict=True):
             np.testing.assert_allclose(part.values, whole.values, rtol=1e-13)
             np.testing.assert_allclose(part.gradients, whole.gradients, rtol=1e-12)
         f_s, f_b = (whole.relaxation(x, whole.cuts[30]) for x in (few.signal, few.background))
@@ -313,7 +318,8 @@ class TestScans:
             with path.open(encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
         assert len(rows) == 21 * len(few_scans)
-        assert {row["loss"] for row in rows} == set(LOSSES)
+        assert {row["loss"] for row in rows} == {"squares", "s/sqrt(b)"}
+        assert {row["relaxation"] for row in rows} == {"error function", "straight-through"}
         gradients = np.concatenate([s.gradients for s in few_scans])
         np.testing.assert_array_equal([float(row["gradient"]) for row in rows], gradients)
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -518,6 +524,22 @@ class TestSigmoidCuts:
     def test_other_shapes_are_refused(self):
         with pytest.raises(ConfigError, match=r"relaxation must be one of .*'step'"):
             SigmoidCuts(3, relaxation="step")
+
+
+def test_bins_of_another_shape_are_learned_on_cells_and_on_events():
+    random = np.random.default_rng(2)
+    arrays = {
+        "signal": (random.normal(1, 1, (2_000, 1)), np.ones(2_000)),
+        "background": (random.normal(-1, 1, (5_000, 1)), np.ones(5_000)),
+    }
+    line, kept = Sample.from_arrays(arrays, n_folds=1), EventSample.from_arrays(arrays, n_folds=1)
+    objective = Asimov("signal") + MinBackground(10.0)
+    best = optimal_boundaries(line.points(), objective, n_categories=3).values[-1]
+    options: dict[str, Any] = {"starts": 1, "steps": 20, "seed": 1, "events": kept, "event_steps": 2}
+    result = fit(
+        SigmoidCuts(3, relaxation="straight-through"), line, objective, initialisation="random", **options
+    )
+    assert 0.9 * best < objective.value(result.training) < 1.001 * best
 
 
 class TestFigures:

@@ -39,7 +39,8 @@ def scan_weights(scans: Sequence[Scan], *, ax: Axes | None = None) -> Axes:
         ax.plot(found.cuts, found.background_weight, alpha=0.4, **style)
     ax.set_ylim(0, 1.05)
     ax.set_ylabel("Average weight")
-    ax.legend(title="signal; background paler", frameon=False)
+    size = plt.rcParams["legend.fontsize"]
+    ax.legend(title="Signal; background paler", title_fontsize=size, frameon=False)
     return ax
 
 
