@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from rich.console import Console
 from scipy.special import logit
 
@@ -108,7 +109,8 @@ def boundaries_figure(found: dict[str, Any]) -> Figure:
         axes.set_yticks(range(len(RELAXATIONS)), list(RELAXATIONS))
         axes.set_xlabel("Boundaries, logit of the score")
         axes.set_title(width)
-        axes.set_xlim(found["edges"][0] - 4, found["edges"][-1] + 2)
+        axes.set_xlim(found["edges"][0] - 13, found["edges"][-1] + 3)
+        axes.yaxis.set_minor_locator(NullLocator())
     made.axes[0].invert_yaxis()
     return made
 
