@@ -44,6 +44,7 @@ from cortado.softcuts import (
     scan_table,
     write_scans,
 )
+from cortado.softcuts.diagnostics import cells
 from cortado.training import Constant, Exponential, Joined
 
 K = 5
@@ -121,11 +122,7 @@ def diagnosis_rows(found: list[Diagnosis]) -> str:
         "| relaxation | loss | best cut | bias | S/√B kept | dead | zero in float32 | leads to it |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
-    lines += [
-        f"| {d.relaxation} | {d.loss.symbol} | {d.optimum.cut:.2f} | {d.bias:+.2f} | {100 * d.kept:.1f} % "
-        f"| {100 * d.dead:.0f} % | {100 * d.zero_in_float32:.0f} % | {d.basin[0]:.1f} … {d.basin[1]:.1f} |"
-        for d in found
-    ]
+    lines += [f"| {d.relaxation} | {d.loss.symbol} | {' | '.join(cells(d))} |" for d in found]
     return "\n".join(lines)
 
 
@@ -138,8 +135,8 @@ def arrival_rows(found: list[Arrivals]) -> str:
     ]
     for pair in dict.fromkeys((a.relaxation, a.loss.symbol) for a in found):
         shares = {(a.optimizer, a.schedule): a.share for a in found if (a.relaxation, a.loss.symbol) == pair}
-        cells = " | ".join(f"{100 * shares[way]:.0f} %" for way in ways)
-        lines.append(f"| {pair[0]} | {pair[1]} | {cells} |")
+        row = " | ".join(f"{100 * shares[way]:.0f} %" for way in ways)
+        lines.append(f"| {pair[0]} | {pair[1]} | {row} |")
     return "\n".join(lines)
 
 
@@ -147,12 +144,12 @@ def fit_rows(found: dict[str, Any]) -> str:
     """Markdown: objectives relative to the best possible ones, medians and ranges over the seeds."""
     lines = ["| relaxation | narrow | annealed | from the best partition |", "|---|--:|--:|--:|"]
     for shape in RELAXATIONS:
-        cells = []
+        shares = []
         for way in (*WIDTHS, "partition"):
             values = [value / found["best"] for value, _ in found[shape][way]]
             spread = f" ({min(values):.3f} … {max(values):.3f})" if len(values) > 1 else ""
-            cells.append(f"{median(values):.3f}{spread}")
-        lines.append(f"| {shape} | {' | '.join(cells)} |")
+            shares.append(f"{median(values):.3f}{spread}")
+        lines.append(f"| {shape} | {' | '.join(shares)} |")
     return "\n".join(lines)
 
 

@@ -43,7 +43,7 @@ class CutEvents:
         return float(np.std(np.concatenate([self.signal, self.background]))) or 1.0
 
     def cuts(self, n: int = 100) -> Floats:
-        """``n`` cuts at equal distances, from min − 0.2 |min| to max + 0.2 |max| of all values."""
+        """``n`` cuts at equal distances, from ``min − 0.2 |min|`` to ``max + 0.2 |max|`` of all values."""
         n = checked_integer("n", n, 2)
         low = min(self.signal.min(), self.background.min())
         high = max(self.signal.max(), self.background.max())

@@ -16,7 +16,7 @@ from cortado.errors import ConfigError
 from cortado.files import write_whole
 from cortado.models.tensorflow import tf, traced
 from cortado.softcuts.events import CutEvents, Floats, checked_cuts
-from cortado.softcuts.losses import Loss, loss_of, losses_of
+from cortado.softcuts.losses import Loss, losses_of
 from cortado.softcuts.relaxations import Relaxation
 
 Precision = Literal["float64", "float32"]
@@ -82,7 +82,7 @@ def scan(
     losses
         Names of :data:`LOSSES`; all of them by default.
     cuts
-        (n,) positions; by default 100, from min − 0.2 |min| to max + 0.2 |max| of the events.
+        (n,) positions; by default 100, from ``min − 0.2 |min|`` to ``max + 0.2 |max|`` of the events.
     precision
         Of the events, the cuts, and their weights. Sums of significances are float64 all the same: with
         "float32" it is seen where gradients die of it.
@@ -195,8 +195,3 @@ def write_scans(path: str | Path, scans: Sequence[Scan]) -> None:
     table = pa.table({name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
     with write_whole(path) as partial:
         writers[path.suffix](table, partial)
-
-
-def only(scans: Sequence[Scan], loss: str) -> list[Scan]:
-    """The scans of one loss."""
-    return [found for found in scans if found.loss == loss_of(loss)]
