@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import cortado as ct
-from cortado import classifiers
+from cortado import classifiers, softcuts
 
 GOLDEN = Path(__file__).parent / "golden" / "categorizer.json"
 HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "torch", "sklearn", "onnxruntime")
@@ -61,6 +61,10 @@ MODULES = [
     "cortado.export",
     "cortado.config",
     "cortado.inference",
+    "cortado.softcuts",
+    "cortado.softcuts.losses",
+    "cortado.softcuts.optimum",
+    "cortado.softcuts.relaxations",
 ]
 CODE = {
     "modules": "\n".join(f"import {name}" for name in [*MODULES, "cortado.workflow", "cortado.cli"]),
@@ -92,6 +96,12 @@ def test_every_public_name_is_there(name):
 def test_every_classifier_is_there(name):
     assert getattr(classifiers, name) is not None
     assert name in dir(classifiers)
+
+
+@pytest.mark.parametrize("name", softcuts.__all__)
+def test_every_name_of_relaxed_cuts_is_there(name):
+    assert getattr(softcuts, name) is not None
+    assert name in dir(softcuts)
 
 
 def test_unknown_names_are_an_attribute_error():

@@ -372,7 +372,12 @@ def test_the_configuration_is_all_that_makes_a_model() -> None:
         "damping": 0.25,
     }
     cuts = SigmoidCuts(np.int64(4), ranges=[(0, 1)], steepness=2)  # type: ignore[arg-type]
-    assert cuts.configuration == {"bins": (4,), "ranges": ((0.0, 1.0),), "steepness": (2.0,)}
+    assert cuts.configuration == {
+        "bins": (4,),
+        "ranges": ((0.0, 1.0),),
+        "steepness": (2.0,),
+        "relaxation": "sigmoid",
+    }
     for model in (mixture, cuts, MaxAffine(3), Rings(5)):
         assert type(model)(**model.configuration).configuration == model.configuration
 

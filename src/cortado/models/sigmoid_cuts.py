@@ -15,6 +15,7 @@ from cortado.models.model import LateModel, coordinates, over_processes
 from cortado.models.ranges import Ranges, checked_ranges, one_a_coordinate
 from cortado.models.start import Start
 from cortado.models.tensorflow import tf
+from cortado.softcuts.relaxations import Sigmoid, matched_width, shape_of, soft_bins
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -26,10 +27,11 @@ class SigmoidCuts(LateModel):
     """Bins along d discriminants; categories are their Cartesian product, the last one running fastest.
 
     The weight of a bin between boundaries e and f is σ(k (u − e)) − σ(k (u − f)), with k = sharpness ·
-    steepness · bins / range, so that the weights of a discriminant sum to 1. Boundaries are running sums of
-    positive shares of the range, and so in order. The hard limit bins at the boundaries themselves: at low
-    steepness the largest weight belongs to another bin than the event lies in. No training changes the
-    steepness but by its schedule.
+    steepness · bins / range, so that the weights of a discriminant sum to 1. In the place of the sigmoid σ
+    may stand any other relaxed cut, with the slope that the sigmoid has at the boundary. Boundaries are
+    running sums of positive shares of the range, and so in order. The hard limit bins at the boundaries
+    themselves: at low steepness the largest weight belongs to another bin than the event lies in. No training
+    changes the steepness but by its schedule.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ class SigmoidCuts(LateModel):
         ``Linear`` coordinate, or where all but 0.1 % of the events of any process are on either side.
     steepness
         A number > 0, or one for each discriminant: how steep the sigmoids are, in units of the mean bin.
+    relaxation
+        The name of another shape, one of :data:`cortado.softcuts.RELAXATIONS`.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class SigmoidCuts(LateModel):
         *,
         ranges: Sequence[tuple[float, float]] | None = None,
         steepness: float | Sequence[float] = 4.0,
+        relaxation: str = Sigmoid.NAME,
     ) -> None:
         numbers = np.atleast_1d(bins)
         if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or numbers.min() < 1 or numbers.max() < 2:
@@ -65,11 +70,17 @@ class SigmoidCuts(LateModel):
                     f"{name} must have one entry for each of {d} discriminants, got {len(values)}"
                 )
         self._steepness = tuple(steep.tolist())
+        self._relaxation = shape_of(relaxation)
 
     @property
     def configuration(self) -> dict[str, Any]:
         """The arguments that make a model like this one."""
-        return {"bins": self._bins, "ranges": self._ranges, "steepness": self._steepness}
+        return {
+            "bins": self._bins,
+            "ranges": self._ranges,
+            "steepness": self._steepness,
+            "relaxation": self._relaxation.NAME,
+        }
 
     def _fixed(self) -> tuple[str, ...]:
         return ("low", "high")
@@ -133,10 +144,9 @@ class SigmoidCuts(LateModel):
     def _weights(self, u: Any, j: int, sharpness: Any) -> Any:
         """(n, bins) weights of the bins along one discriminant u (n,)."""
         span = self._value("high")[j] - self._value("low")[j]
-        steepness = tf.cast(sharpness, tf.float64) * (self._steepness[j] * self._bins[j]) / span
-        above = tf.sigmoid(steepness * (u[:, None] - self._edges(j)[None, :]))
-        ones = tf.ones_like(u[:, None])
-        return tf.concat([ones, above], axis=1) - tf.concat([above, tf.zeros_like(ones)], axis=1)
+        slope = self._steepness[j] / matched_width(self._relaxation, Sigmoid())
+        steepness = tf.cast(sharpness, tf.float64) * (slope * self._bins[j]) / span
+        return soft_bins(self._relaxation.rise(steepness * (u[:, None] - self._edges(j)[None, :])))
 
     def _products(self, u: Any, sharpness: Any) -> Any:
         products = self._weights(u[:, 0], 0, sharpness)

@@ -10,11 +10,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 
 def array_namespace(array: Any) -> Any:
     """The module whose functions act on ``array``: numpy, or TensorFlow's numpy interface for its tensors."""
     return np if _is_numpy(array) else _tensorflow(array).experimental.numpy
+
+
+def error_function(z: Any) -> Any:
+    """erf(z) = 2/√π ∫₀ᶻ exp(−t²) dt of every element."""
+    return special.erf(z) if _is_numpy(z) else _tensorflow(z).math.erf(z)
+
+
+def logistic(z: Any) -> Any:
+    """1/(1 + e⁻ᶻ) of every element."""
+    return special.expit(z) if _is_numpy(z) else _tensorflow(z).sigmoid(z)
 
 
 def solved(matrix: Any, right: Any) -> Any:

@@ -4,6 +4,13 @@ from cortado.plotting.classifiers import calibration, comparison, roc, score_dis
 from cortado.plotting.cuts import cut, cuts
 from cortado.plotting.maps import category_map
 from cortado.plotting.significance import significance, significance_curve
+from cortado.plotting.softcuts import (
+    descent_ends,
+    scan_gradient_sizes,
+    scan_gradients,
+    scan_losses,
+    scan_weights,
+)
 from cortado.plotting.stack import ratio, stack
 
 __all__ = [
@@ -12,8 +19,13 @@ __all__ = [
     "comparison",
     "cut",
     "cuts",
+    "descent_ends",
     "ratio",
     "roc",
+    "scan_gradient_sizes",
+    "scan_gradients",
+    "scan_losses",
+    "scan_weights",
     "score_distributions",
     "significance",
     "significance_curve",
