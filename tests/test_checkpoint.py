@@ -99,9 +99,9 @@ def test_a_training_interrupted_again_and_again_comes_to_the_same(
     options = OPTIONS | change
     straight = fit(make(), sample, OBJECTIVE, **options)
     model = make()
-    # Each goes one evaluation further: what is interrupted in an evaluation is not yet in the file.
-    for i in range(len(straight.history) - 1):
-        callbacks = [*options.get("callbacks", ()), AfterEvaluations(2)]
+    # Each goes two evaluations further: what is interrupted in an evaluation is not yet in the file.
+    for i in range((len(straight.history) - 1) // 2):
+        callbacks = [*options.get("callbacks", ()), AfterEvaluations(3)]
         with pytest.raises(Interruption):
             fit(
                 model if i % 2 else make(),
