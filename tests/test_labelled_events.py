@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import cortado as ct
 from cortado.classifiers import LabelledEvents
-from cortado.classifiers.labelled_events import NEGATIVE_WEIGHTS
+from cortado.classifiers.training_weights import NegativeWeights
 from cortado.folds import assign_folds
 
 CLASSES = {"signal": ["ggH", "qqH"], "background": ["DY", "W"]}
@@ -169,7 +169,7 @@ def test_classes_balance_and_processes_keep_their_shares(negative, share):
 
 def test_without_negative_weights_all_treatments_are_the_same():
     events = some_events()
-    first, *others = (events.balanced_weight(negative) for negative in NEGATIVE_WEIGHTS)
+    first, *others = (events.balanced_weight(negative) for negative in get_args(NegativeWeights))
     for other in others:
         np.testing.assert_array_equal(other, first)
 

@@ -32,6 +32,7 @@ from cortado.classifiers import (
     comparison_table,
     export_onnx,
 )
+from cortado.classifiers.training_weights import weights_of_processes
 from cortado.columnar import (
     Binning,
     Dataset,
@@ -258,17 +259,14 @@ def cut_and_count(events: LabelledEvents, config: Config, folder: Path) -> list[
 def cuts_for(signal: str, names: Sequence[str], events: LabelledEvents, config: Config) -> CutAndCount:
     """Cuts, one after the other, that make the significance of a signal over the background largest."""
     part = events.select(np.isin(events.y, [events.classes.index(c) for c in (signal, "background")]))
-    positive = np.maximum(part.weight, 0)  # without the simulated part of the multijet estimate
-    for process in np.unique(part.process):
-        rows = part.process == process
-        positive[rows] *= part.weight[rows].sum() / positive[rows].sum()
+    weight = weights_of_processes(part.weight, part.process, "drop", {})
     model = CutAndCount(
         len(names), N_BINS, "sequential", classes=("background", signal), observables=tuple(names)
     )
     model.compile(loss=AsimovWithUncertainty(signal))
     scale = config.fit.folds / len(config.fit.training_folds)
     is_signal = (part.y == part.classes.index(signal)).astype(np.int64)
-    model.fit(columns(part, names), is_signal, scale * positive)
+    model.fit(columns(part, names), is_signal, scale * weight)
     return model
 
 

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortado.classifiers.labelled_events import DEFAULT_FOLDS, LabelledEvents, rows_of_numbers
+from cortado.classifiers.labelled_events import DEFAULT_FOLDS, LabelledEvents
+from cortado.classifiers.observable_columns import rows_of_numbers
 from cortado.classifiers.observables import with_missing
 from cortado.errors import ConfigError, InputError, checked_integer, shown
 from cortado.folds import content_ids

@@ -16,12 +16,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cortado.classifiers.observable_columns import (
+    observable_columns,
+    observable_values,
+    rows_of_numbers,
+)
 from cortado.classifiers.parquet import read_columns, write_columns
+from cortado.classifiers.training_weights import NegativeWeights, weights_of_processes
 from cortado.errors import ConfigError, InputError, checked_integer
 from cortado.folds import assign_folds, checked_ids, chosen_folds, content_ids, mix
 
@@ -29,7 +35,6 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 DEFAULT_FOLDS = 5
-NEGATIVE_WEIGHTS = ("absolute", "drop", "refuse")
 
 # One row an event.
 _KINDS: Mapping[str, type[np.generic]] = MappingProxyType(
@@ -38,8 +43,6 @@ _KINDS: Mapping[str, type[np.generic]] = MappingProxyType(
 _FORMAT = "cortado-labelled-events-1"
 _RESERVED = ("class", "process", "weight", "event_id", "image")
 _SPLIT = np.uint64(0x9E3779B97F4A7C15)  # sets the hash of a split apart from that of folds
-
-NegativeWeights = Literal["absolute", "drop", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -264,15 +267,7 @@ class LabelledEvents:
         physical weights of a process do not have a positive sum, or a class has no events; ``ConfigError``
         for another treatment, an unknown process, and a factor that is not positive.
         """
-        if negative not in NEGATIVE_WEIGHTS:
-            raise ConfigError(f"negative must be one of {', '.join(NEGATIVE_WEIGHTS)}, got {negative!r}")
-        is_negative = self.weight < 0
-        if negative == "refuse" and is_negative.any():
-            raise InputError(f"weights must not be negative, {is_negative.sum()} are")
-        usable = np.where(is_negative, 0.0, self.weight) if negative == "drop" else np.abs(self.weight)
-        names, number = np.unique(self.process, return_inverse=True)
-        scale = self._scales(usable, names, number) * _factors(names, process_factors or {})
-        scaled = usable * scale[number]
+        scaled = weights_of_processes(self.weight, self.process, negative, process_factors or {})
         sums = np.bincount(self.y, scaled, minlength=len(self.classes))
         self.with_all_classes("the events")
         return scaled * (len(self) / len(self.classes) / sums)[self.y]
@@ -332,16 +327,6 @@ class LabelledEvents:
     def _folds(self, folds: Collection[int]) -> LabelledEvents:
         return self.in_folds(folds).with_all_classes(f"the events of folds {sorted(folds)}")
 
-    def _scales(self, usable: Floats, names: npt.NDArray[np.str_], number: npt.NDArray[np.intp]) -> Floats:
-        """By process, Σw over the sum of usable weights."""
-        total = np.bincount(number, self.weight, minlength=len(names))
-        if (bad := total <= 0).any():
-            raise InputError(
-                f"the weights of every process must have a positive sum, got {total[bad][0]:g} for "
-                f"{str(names[bad][0])!r}"
-            )
-        return total / np.bincount(number, usable, minlength=len(names))
-
     def _refuse_not_finite(self) -> None:
         unusable = ~np.isfinite(self.weight)
         if unusable.any():
@@ -399,27 +384,6 @@ def process_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, int]:
     if len(classes) < 2:
         raise ConfigError(f"there must be at least two classes, got {list(classes)}")
     return class_of
-
-
-def observable_columns(
-    x: npt.NDArray[np.float32], observables: Sequence[str]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Observables (n, d) by name, or images (n, h, w) as one column."""
-    return dict(zip(observables, x.T, strict=True)) if observables else {"image": x}
-
-
-def observable_values(
-    columns: Mapping[str, npt.NDArray[Any]], observables: Sequence[str]
-) -> npt.NDArray[np.float32]:
-    """The array that :func:`observable_columns` was made of."""
-    if not observables:
-        return columns["image"]
-    return np.column_stack([columns[name] for name in observables])
-
-
-def rows_of_numbers(x: npt.NDArray[Any]) -> Floats:
-    """Observables (n, d), or the pixels (n, h · w) of images, in double precision."""
-    return x.reshape(len(x), int(np.prod(x.shape[1:]))).astype(np.float64)
 
 
 def _part(
@@ -490,12 +454,3 @@ def refuse_names(classes: Sequence[str], observables: Sequence[str]) -> None:
             f"{reserved} cannot be observables, as files of events have columns of these names for "
             "what a classifier must not see"
         )
-
-
-def _factors(names: npt.NDArray[np.str_], given: Mapping[str, float]) -> Floats:
-    if unknown := sorted(set(given) - set(names.tolist())):
-        raise ConfigError(f"process_factors: {unknown} are not among the processes {names.tolist()}")
-    factors = np.array([given.get(name, 1.0) for name in names.tolist()], np.float64)
-    if not (np.isfinite(factors) & (factors > 0)).all():
-        raise ConfigError(f"process_factors must be positive, got {dict(given)}")
-    return factors

@@ -16,11 +16,10 @@ from cortado.cells import NOMINAL
 from cortado.classifiers.labelled_events import (
     DEFAULT_FOLDS,
     LabelledEvents,
-    observable_values,
     process_classes,
     refuse_names,
-    rows_of_numbers,
 )
+from cortado.classifiers.observable_columns import observable_values, rows_of_numbers
 from cortado.classifiers.observables import Observables
 from cortado.classifiers.parquet import read_columns, write_columns
 from cortado.columnar.weights import by_variation
