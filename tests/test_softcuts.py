@@ -617,6 +617,15 @@ class TestFigures:
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), [0, 5])
         plt.close("all")
 
+    def test_widths_of_one_shape_are_told_apart(self, few):
+        found = scan(few, [Sigmoid(), Sigmoid(3.0)], "squares", [0.0, 1.0])
+        axes = plotting.scan_losses(found, ax=plt.figure().add_subplot())
+        assert axes.get_legend_handles_labels()[1] == ["sigmoid, width 1", "sigmoid, width 3"]
+        assert "sigmoid, width 3\nvalue" in [column.header for column in scan_table(found).columns]
+        diagnoses = diagnosis_table(diagnose(few, [Sigmoid(), Sigmoid(3.0)], ["squares", "asimov"]))
+        assert {*diagnoses.columns[0].cells} == {"sigmoid, width 1", "sigmoid, width 3"}
+        plt.close("all")
+
     def test_one_loss_a_figure(self, few_scans):
         with pytest.raises(ConfigError, match="scans must be of one loss"):
             plotting.scan_losses(few_scans)

@@ -15,7 +15,7 @@ from cortado.models.tensorflow import keras, tf, traced
 from cortado.softcuts.events import CutEvents, Floats, checked_cuts
 from cortado.softcuts.losses import Loss, loss_of, losses_of
 from cortado.softcuts.optimum import Optimum, best_cut
-from cortado.softcuts.relaxations import Relaxation, relaxations_of
+from cortado.softcuts.relaxations import Relaxation, labels, relaxations_of
 from cortado.softcuts.scans import loss_and_weights
 
 Schedule = Callable[[float], float]
@@ -195,7 +195,7 @@ def arrivals_table(found: Sequence[Arrivals]) -> Table:
     for heading in ("relaxation", "loss", "optimizer", "width"):
         table.add_column(heading)
     table.add_column("starts", justify="right")
-    for one in found:
+    for label, one in zip(labels([a.relaxation for a in found]), found, strict=True):
         share = f"{100 * one.share:.0f} %"
-        table.add_row(one.relaxation.NAME, one.loss.symbol, one.optimizer, one.schedule, share)
+        table.add_row(label, one.loss.symbol, one.optimizer, one.schedule, share)
     return table

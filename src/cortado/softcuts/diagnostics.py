@@ -14,7 +14,7 @@ from cortado.errors import ConfigError, InputError
 from cortado.softcuts.events import CutEvents, Floats
 from cortado.softcuts.losses import Loss
 from cortado.softcuts.optimum import HardCuts, Optimum, best_cut
-from cortado.softcuts.relaxations import Relaxation
+from cortado.softcuts.relaxations import Relaxation, labels
 from cortado.softcuts.scans import Scan, scan
 
 
@@ -229,8 +229,8 @@ def diagnosis_table(diagnoses: Sequence[Diagnosis]) -> Table:
         table.add_column(heading)
     for heading in ("best cut", "bias", "Z kept", "dead", "zero in float32", "basin"):
         table.add_column(heading, justify="right")
-    for found in diagnoses:
-        table.add_row(found.relaxation.NAME, found.loss.symbol, *cells(found))
+    for label, found in zip(labels([d.relaxation for d in diagnoses]), diagnoses, strict=True):
+        table.add_row(label, found.loss.symbol, *cells(found))
     return table
 
 

@@ -207,6 +207,12 @@ def relaxations_of(given: Relaxation | Sequence[Relaxation]) -> list[Relaxation]
     return chosen
 
 
+def labels(relaxations: Sequence[Relaxation]) -> list[str]:
+    """What tables and figures call relaxations: their names, with widths where names are not enough."""
+    names = {one.NAME for one in relaxations}
+    return [one.NAME if len(names) == len(set(relaxations)) else str(one) for one in relaxations]
+
+
 def matched_width(shape: type[Relaxation] | str, like: Relaxation) -> float:
     """The width at which ``shape``, or the one of that name, has the slope of ``like`` at the cut."""
     kind = shape_of(shape) if isinstance(shape, str) else shape
