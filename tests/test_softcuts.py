@@ -335,6 +335,10 @@ class TestScans:
         ("wrong", "error", "words"),
         [
             ({"relaxations": []}, ConfigError, "relaxations must be at least one"),
+            ({"relaxations": "sigmoid"}, ConfigError, "relaxations must be relaxed cuts .* got 'sigmoid'"),
+            ({"relaxations": [Sigmoid]}, ConfigError, "relaxations must be relaxed cuts"),
+            ({"losses": []}, ConfigError, "losses must be at least one of .* got none"),
+            ({"cuts": ["left"]}, InputError, "cuts must be a list of finite numbers: .*'left'"),
             ({"losses": "accuracy"}, ConfigError, "loss must be one of .* got 'accuracy'"),
             ({"precision": "float16"}, ConfigError, "precision must be .* got 'float16'"),
             ({"cuts": [0.0, math.nan]}, InputError, "cuts must be a list of finite numbers"),
@@ -348,6 +352,14 @@ class TestScans:
     def test_wrong_events(self):
         with pytest.raises(InputError, match="signal must be a list of finite numbers"):
             CutEvents([math.inf], [1.0])
+        with pytest.raises(
+            InputError, match=r"signal must be .* numbers, got 1 of 10000 that are not, .* nan$"
+        ):
+            CutEvents([*range(9_999), math.nan], [1.0])
+        with pytest.raises(InputError, match=r"background must be .*, got the shape \(0,\)"):
+            CutEvents([1.0], [])
+        with pytest.raises(InputError, match="signal_weights must be a list of finite numbers"):
+            CutEvents([1.0], [1.0], signal_weights=["one"])
         with pytest.raises(InputError, match="background_weights must be finite, one for each of 2 values"):
             CutEvents([1.0], [1.0, 2.0], background_weights=[1.0])
         with pytest.raises(InputError, match=r"signal_weights .* sum > 0, got .* sum -1"):
@@ -427,6 +439,28 @@ class TestDiagnoses:
         assert f"At {false.cut:.2f} there is a false minimum." in found.sentences
         assert found.basin_fraction < 0.8
 
+    def test_false_minima_on_flat_stretches_are_found(self):
+        """A ramp has no gradient where there are no events, here between the peaks."""
+        random = np.random.default_rng(1)
+        signal = np.concatenate([random.normal(0, 0.3, 300), random.normal(20, 0.3, 700)])
+        background = np.concatenate([random.normal(-8, 1, 500), random.normal(10, 1, 500)])
+        (found,) = diagnose(CutEvents(signal, background), LinearRamp(), "squares")
+        false = [(p.cut, p.attracting) for p in found.stationary if p.spurious]
+        assert [attracting for _, attracting in false] == [True, False]
+        assert -7 < false[0][0] < -1 < false[1][0] < 10
+
+    def test_a_slope_that_vanishes_at_a_cut_is_a_stationary_point(self):
+        mirrored = CutEvents([-1.0, 1.0, 2.0], [-2.0, -1.0, 1.0])
+        (found,) = diagnose(mirrored, Sigmoid(), "squares", [-4.0, -2.0, 0.0, 2.0, 4.0])
+        ((place, attracting, spurious),) = [(p.cut, p.attracting, p.spurious) for p in found.stationary]
+        assert place == pytest.approx(0, abs=1e-9)
+        assert attracting
+        assert not spurious
+
+    def test_cuts_must_have_a_range(self, few):
+        with pytest.raises(InputError, match="cuts must be at two positions at least, got only 2"):
+            diagnose(few, Sigmoid(), "squares", [2.0, 2.0])
+
     def test_table(self, diagnoses):
         console = Console(width=140, record=True)
         console.print(diagnosis_table([*diagnoses.values()]))
@@ -472,7 +506,26 @@ class TestDescents:
         moved = descend(few, LinearRamp(), "s/sqrt(b)", [30.0], keras.optimizers.SGD(0.1), steps=3)
         np.testing.assert_array_equal(moved, [30.0])
 
+    def test_the_optimum_is_that_of_the_width_at_the_end(self, few):
+        """A narrow sigmoid has its best cut elsewhere than the wide one that a schedule begins with."""
+        options: dict[str, Any] = {"optimizers": {"Adam": keras.optimizers.Adam(0.05)}, "starts": [4.0]}
+        (narrowed,) = arrivals(
+            few, Sigmoid(2.0), "s/sqrt(b)", schedules={"": Exponential(1.0, 0.1)}, **options
+        )
+        (narrow,) = arrivals(few, Sigmoid(0.2), "s/sqrt(b)", **options)
+        (wide,) = arrivals(few, Sigmoid(2.0), "s/sqrt(b)", **options)
+        assert narrowed.optimum.cut == pytest.approx(narrow.optimum.cut, abs=1e-6)
+        assert abs(wide.optimum.cut - narrow.optimum.cut) > 2 * wide.tolerance
+        assert narrowed.share == wide.share == 1
+
+    @pytest.mark.parametrize("last", [0.0, -1.0, math.nan])
+    def test_schedules_must_keep_the_width_positive(self, few, last):
+        with pytest.raises(ConfigError, match="schedule must give finite factors > 0"):
+            arrivals(few, Sigmoid(), "squares", schedules={"to nothing": lambda p: last if p else 1.0})
+
     def test_wrong_arguments(self, few):
+        with pytest.raises(ConfigError, match="relaxations must be at least one"):
+            arrivals(few, [], "squares")
         with pytest.raises(ConfigError, match="steps must be at least 1"):
             descend(few, Sigmoid(), "squares", [0.0], keras.optimizers.SGD(), steps=0)
         with pytest.raises(ConfigError, match="tolerance must be > 0"):
@@ -562,6 +615,15 @@ class TestFigures:
         found = arrivals(few, Sigmoid(), "squares", starts=[0.0, 5.0], steps=2)
         axes = plotting.descent_ends(found, ax=plt.figure().add_subplot())
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), [0, 5])
+        plt.close("all")
+
+    def test_widths_of_one_shape_are_told_apart(self, few):
+        found = scan(few, [Sigmoid(), Sigmoid(3.0)], "squares", [0.0, 1.0])
+        axes = plotting.scan_losses(found, ax=plt.figure().add_subplot())
+        assert axes.get_legend_handles_labels()[1] == ["sigmoid, width 1", "sigmoid, width 3"]
+        assert "sigmoid, width 3\nvalue" in [column.header for column in scan_table(found).columns]
+        diagnoses = diagnosis_table(diagnose(few, [Sigmoid(), Sigmoid(3.0)], ["squares", "asimov"]))
+        assert {*diagnoses.columns[0].cells} == {"sigmoid, width 1", "sigmoid, width 3"}
         plt.close("all")
 
     def test_one_loss_a_figure(self, few_scans):

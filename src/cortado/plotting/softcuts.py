@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from cortado.errors import ConfigError
 from cortado.plotting.palette import FILLS, LINES
+from cortado.softcuts.relaxations import labels
 
 if TYPE_CHECKING:
     from cortado.softcuts import Arrivals, Scan
@@ -34,8 +35,9 @@ def scan_weights(scans: Sequence[Scan], *, ax: Axes | None = None) -> Axes:
     """
     of_relaxation = {found.relaxation: found for found in scans}
     ax = _axes([*of_relaxation.values()], ax)
-    for found, style in zip(of_relaxation.values(), _styles(len(of_relaxation)), strict=True):
-        ax.plot(found.cuts, found.signal_weight, label=found.relaxation.NAME, **style)
+    called = labels([*of_relaxation])
+    for found, label, style in zip(of_relaxation.values(), called, _styles(len(called)), strict=True):
+        ax.plot(found.cuts, found.signal_weight, label=label, **style)
         ax.plot(found.cuts, found.background_weight, alpha=0.4, **style)
     ax.set_ylim(0, 1.05)
     ax.set_ylabel("Average weight")
@@ -96,8 +98,9 @@ def descent_ends(found: Sequence[Arrivals], *, ax: Axes | None = None) -> Axes:
     if not found:
         raise ConfigError("found must be at least one optimisation, got none")
     ax = plt.gca() if ax is None else ax
-    for one, style, marker in zip(found, _styles(len(found)), cycle(_MARKERS), strict=False):
-        label = f"{one.relaxation.NAME}, {one.loss.symbol}, {one.optimizer}, {one.schedule}"
+    called = labels([one.relaxation for one in found])
+    for one, name, style, marker in zip(found, called, _styles(len(found)), cycle(_MARKERS), strict=False):
+        label = f"{name}, {one.loss.symbol}, {one.optimizer}, {one.schedule}"
         ax.plot(one.starts, one.ends, color=style["color"], label=label, **marker)
         ax.axhline(one.optimum.cut, color=style["color"], linewidth=1, linestyle="dotted")
     ends = [found[0].starts[0], found[0].starts[-1]]
@@ -112,8 +115,9 @@ def _draw(scans: Sequence[Scan], quantity: Callable[[Scan], Any], ax: Axes | Non
     ax = _axes(scans, ax)
     if len({found.loss.name for found in scans}) > 1:
         raise ConfigError(f"scans must be of one loss, got {sorted({found.loss.name for found in scans})}")
-    for found, style in zip(scans, _styles(len(scans)), strict=True):
-        ax.plot(found.cuts, quantity(found), label=found.relaxation.NAME, **style)
+    called = labels([found.relaxation for found in scans])
+    for found, label, style in zip(scans, called, _styles(len(scans)), strict=True):
+        ax.plot(found.cuts, quantity(found), label=label, **style)
     ax.legend(frameon=False)
     return ax
 

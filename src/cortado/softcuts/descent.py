@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,9 @@ from rich.table import Table
 from cortado.errors import ConfigError, checked_integer
 from cortado.models.tensorflow import keras, tf, traced
 from cortado.softcuts.events import CutEvents, Floats, checked_cuts
-from cortado.softcuts.losses import Loss, loss_of
+from cortado.softcuts.losses import Loss, loss_of, losses_of
 from cortado.softcuts.optimum import Optimum, best_cut
-from cortado.softcuts.relaxations import Relaxation
+from cortado.softcuts.relaxations import Relaxation, labels, relaxations_of
 from cortado.softcuts.scans import loss_and_weights
 
 Schedule = Callable[[float], float]
@@ -28,7 +28,8 @@ _STARTS = 25
 class Arrivals:
     """Where an optimisation by gradients ends, from (n,) starting points.
 
-    ``optimum`` is the best cut of the relaxation at its own width, to be met within ``tolerance``.
+    ``optimum`` is the best cut of the relaxation with the width at which the schedule ends, to be met within
+    ``tolerance``.
     """
 
     relaxation: Relaxation
@@ -91,13 +92,15 @@ def descend(
     Raises
     ------
     ConfigError
-        For a loss that there is not, or without steps.
+        For a loss that there is not, without steps, or for a schedule that is not > 0.
     InputError
         For starts that are no list of finite numbers.
     """
     of = loss_of(loss)
     n = checked_integer("steps", steps, 1)
     scales = [1.0 if schedule is None else float(schedule(i / max(n - 1, 1))) for i in range(n)]
+    if not all(0 < scale < np.inf for scale in scales):
+        raise ConfigError(f"schedule must give finite factors > 0, got {min(scales):g} to {max(scales):g}")
     spread = events.spread
     position = tf.Variable(checked_cuts("starts", starts) / spread)
     own = type(optimizer).from_config(optimizer.get_config())
@@ -150,7 +153,7 @@ def arrivals(
     steps
         Number ≥ 1 of steps.
     tolerance
-        How close to the best cut counts as reached; by default a hundredth of the range of the starts.
+        How close to the best cut counts as reached; by default a hundredth of the range of the default scan.
 
     Raises
     ------
@@ -158,18 +161,23 @@ def arrivals(
         As :func:`descend` does; ``ConfigError`` for a tolerance that is not > 0.
     """
     begin = events.cuts(_STARTS) if starts is None else checked_cuts("starts", starts)
-    close = float(np.ptp(begin)) / 100 if tolerance is None else tolerance
+    grid = events.cuts()
+    close = float(np.ptp(grid)) / 100 if tolerance is None else tolerance
     if not close > 0:
         raise ConfigError(f"tolerance must be > 0, got {close!r}")
     found = []
-    grid = events.cuts()
-    for relaxation in [relaxations] if isinstance(relaxations, Relaxation) else relaxations:
-        for loss in [losses] if isinstance(losses, str) else losses:
-            best = best_cut(events, relaxation, loss, grid)
+    for relaxation in relaxations_of(relaxations):
+        for of in losses_of(losses):
             for name, optimizer in (optimizers or default_optimizers()).items():
                 for label, schedule in (schedules or {"constant width": None}).items():
-                    ends = descend(events, relaxation, loss, begin, optimizer, schedule=schedule, steps=steps)
-                    found.append(Arrivals(relaxation, loss_of(loss), name, label, begin, ends, best, close))
+                    ends = descend(
+                        events, relaxation, of.name, begin, optimizer, schedule=schedule, steps=steps
+                    )
+                    scale = 1.0 if schedule is None else float(schedule(1.0))
+                    best = best_cut(
+                        events, replace(relaxation, width=relaxation.width * scale), of.name, grid
+                    )
+                    found.append(Arrivals(relaxation, of, name, label, begin, ends, best, close))
     return found
 
 
@@ -187,7 +195,7 @@ def arrivals_table(found: Sequence[Arrivals]) -> Table:
     for heading in ("relaxation", "loss", "optimizer", "width"):
         table.add_column(heading)
     table.add_column("starts", justify="right")
-    for one in found:
+    for label, one in zip(labels([a.relaxation for a in found]), found, strict=True):
         share = f"{100 * one.share:.0f} %"
-        table.add_row(one.relaxation.NAME, one.loss.symbol, one.optimizer, one.schedule, share)
+        table.add_row(label, one.loss.symbol, one.optimizer, one.schedule, share)
     return table

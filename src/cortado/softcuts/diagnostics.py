@@ -10,11 +10,11 @@ import numpy.typing as npt
 from rich import box
 from rich.table import Table
 
-from cortado.errors import ConfigError
+from cortado.errors import ConfigError, InputError
 from cortado.softcuts.events import CutEvents, Floats
 from cortado.softcuts.losses import Loss
 from cortado.softcuts.optimum import HardCuts, Optimum, best_cut
-from cortado.softcuts.relaxations import Relaxation
+from cortado.softcuts.relaxations import Relaxation, labels
 from cortado.softcuts.scans import Scan, scan
 
 
@@ -154,11 +154,14 @@ def diagnose(
     Raises
     ------
     ConfigError, InputError
-        As :func:`scan` does; ``ConfigError`` for a kind or a threshold that may not be.
+        As :func:`scan` does; ``ConfigError`` for a kind or a threshold that may not be, ``InputError`` for
+        cuts that are all the same.
     """
     if not 0 < threshold < 1:
         raise ConfigError(f"threshold must be between 0 and 1, got {threshold!r}")
     double = scan(events, relaxations, losses, cuts)
+    if not np.ptp(double[0].cuts) > 0:
+        raise InputError(f"cuts must be at two positions at least, got only {double[0].cuts[0]:g}")
     single = scan(events, relaxations, losses, cuts, precision="float32")
     hard = {side: HardCuts(events, kind, side) for side in {s.relaxation.side for s in double}}
     return [
@@ -192,13 +195,17 @@ def _diagnosis(
 
 
 def _stationary(cuts: Floats, slope: Floats, optimum: float) -> tuple[StationaryPoint, ...]:
-    """Where the slope of what is minimised changes its sign between two cuts, by interpolation."""
-    before, after = slope[:-1], slope[1:]
-    i = np.flatnonzero(before * after < 0)
-    places = cuts[i] + (cuts[i + 1] - cuts[i]) * before[i] / (before[i] - after[i])
-    attracting = before[i] < 0
+    """Where the slope of what is minimised changes its sign between two cuts, by interpolation.
+
+    Cuts without a slope are passed over: it may change its sign at one of them, or across a flat stretch.
+    """
     spacing = np.diff(cuts).max(initial=0.0)
-    own = attracting & (np.abs(places - optimum) <= spacing)
+    cuts, slope = cuts[slope != 0], slope[slope != 0]
+    i = np.flatnonzero(np.sign(slope[:-1]) != np.sign(slope[1:]))
+    before, gap = slope[i], cuts[i + 1] - cuts[i]
+    places = cuts[i] + gap * before / (before - slope[i + 1])
+    attracting = before < 0
+    own = attracting & (np.abs(places - optimum) <= np.maximum(spacing, gap))
     return tuple(
         StationaryPoint(float(c), bool(a), not bool(o))
         for c, a, o in zip(places, attracting, own, strict=True)
@@ -222,8 +229,8 @@ def diagnosis_table(diagnoses: Sequence[Diagnosis]) -> Table:
         table.add_column(heading)
     for heading in ("best cut", "bias", "Z kept", "dead", "zero in float32", "basin"):
         table.add_column(heading, justify="right")
-    for found in diagnoses:
-        table.add_row(found.relaxation.NAME, found.loss.symbol, *cells(found))
+    for label, found in zip(labels([d.relaxation for d in diagnoses]), diagnoses, strict=True):
+        table.add_row(label, found.loss.symbol, *cells(found))
     return table
 
 

@@ -52,15 +52,28 @@ class CutEvents:
 
 def checked_cuts(name: str, cuts: npt.ArrayLike | Sequence[float]) -> Floats:
     """Positions of cuts as an array (n,) of finite numbers; else ``InputError``."""
-    found = np.asarray(cuts, np.float64)
-    if found.ndim != 1 or not found.size or not np.isfinite(found).all():
-        raise InputError(f"{name} must be a list of finite numbers, got {cuts!r}")
+    found = _numbers(name, cuts)
+    if found.ndim != 1 or not found.size:
+        raise InputError(f"{name} must be a list of finite numbers, got the shape {found.shape}")
+    if not np.isfinite(found).all():
+        bad = found[~np.isfinite(found)]
+        raise InputError(
+            f"{name} must be a list of finite numbers, got {len(bad)} of {len(found)} that are not, "
+            f"the first {bad[0]}"
+        )
     return found
+
+
+def _numbers(name: str, values: npt.ArrayLike | Sequence[float]) -> Floats:
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a list of finite numbers: {error}") from error
 
 
 def _checked(name: str, values: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[Floats, Floats]:
     x = checked_cuts(name, values)
-    w = np.ones_like(x) if weights is None else np.asarray(weights, np.float64)
+    w = np.ones_like(x) if weights is None else _numbers(f"{name}_weights", weights)
     if w.shape != x.shape or not np.isfinite(w).all() or not w.sum() > 0:
         raise InputError(
             f"{name}_weights must be finite, one for each of {len(x)} values, and their sum > 0, "

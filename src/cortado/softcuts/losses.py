@@ -89,7 +89,10 @@ def loss_of(name: str) -> Loss:
 
 
 def losses_of(names: Sequence[str] | str | None) -> list[Loss]:
-    """The losses of some names, or all of them; ``ConfigError`` for others."""
+    """The losses of some names, or all of them; ``ConfigError`` for others, or none."""
     if isinstance(names, str):
         names = [names]
-    return [loss_of(name) for name in (LOSSES if names is None else names)]
+    chosen = [loss_of(name) for name in (LOSSES if names is None else names)]
+    if not chosen:
+        raise ConfigError(f"losses must be at least one of {list(LOSSES)}, got none")
+    return chosen

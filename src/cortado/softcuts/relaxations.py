@@ -12,6 +12,7 @@ width. The unit error function has the slope 1/√π there, and the sigmoid that
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
@@ -193,6 +194,23 @@ def shape_of(name: str) -> type[Relaxation]:
     if name not in RELAXATIONS:
         raise ConfigError(f"relaxation must be one of {list(RELAXATIONS)}, got {name!r}")
     return RELAXATIONS[name]
+
+
+def relaxations_of(given: Relaxation | Sequence[Relaxation]) -> list[Relaxation]:
+    """One or several relaxations as a list; ``ConfigError`` for anything else, or none."""
+    chosen = list(given) if isinstance(given, Iterable) else [given]
+    if not chosen:
+        raise ConfigError("relaxations must be at least one, got none")
+    for one in chosen:
+        if not isinstance(one, Relaxation):
+            raise ConfigError(f"relaxations must be relaxed cuts such as Sigmoid(width=1.0), got {given!r}")
+    return chosen
+
+
+def labels(relaxations: Sequence[Relaxation]) -> list[str]:
+    """What tables and figures call relaxations: their names, with widths where names are not enough."""
+    names = {one.NAME for one in relaxations}
+    return [one.NAME if len(names) == len(set(relaxations)) else str(one) for one in relaxations]
 
 
 def matched_width(shape: type[Relaxation] | str, like: Relaxation) -> float:

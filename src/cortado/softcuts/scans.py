@@ -17,7 +17,7 @@ from cortado.files import write_whole
 from cortado.models.tensorflow import tf, traced
 from cortado.softcuts.events import CutEvents, Floats, checked_cuts
 from cortado.softcuts.losses import Loss, losses_of
-from cortado.softcuts.relaxations import Relaxation
+from cortado.softcuts.relaxations import Relaxation, labels, relaxations_of
 
 Precision = Literal["float64", "float32"]
 
@@ -90,13 +90,11 @@ def scan(
     Raises
     ------
     ConfigError
-        For a loss or a precision that there is not, or without relaxations.
+        For a loss or a precision that there is not, or without losses or relaxations.
     InputError
         For cuts that are no list of finite numbers.
     """
-    chosen = [relaxations] if isinstance(relaxations, Relaxation) else list(relaxations)
-    if not chosen:
-        raise ConfigError("relaxations must be at least one, got none")
+    chosen = relaxations_of(relaxations)
     if precision not in ("float64", "float32"):
         raise ConfigError(f'precision must be "float64" or "float32", got {precision!r}')
     of = losses_of(losses)
@@ -156,8 +154,8 @@ def scan_table(scans: Sequence[Scan], ends: int = _ENDS) -> Table:
     loss, cuts = common(scans)
     table = Table(title=f"{loss.symbol} of relaxed cuts", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("cut", justify="right")
-    for found in scans:
-        table.add_column(f"{found.relaxation.NAME}\nvalue", justify="right")
+    for label in labels([found.relaxation for found in scans]):
+        table.add_column(f"{label}\nvalue", justify="right")
         table.add_column("\ngradient", justify="right")
     n = len(cuts)
     shown = [*range(n)] if n <= 2 * ends else [*range(ends), *range(n - ends, n)]
