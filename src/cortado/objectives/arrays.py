@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 
 def array_namespace(array: Any) -> Any:
@@ -20,12 +19,18 @@ def array_namespace(array: Any) -> Any:
 
 def error_function(z: Any) -> Any:
     """erf(z) = 2/√π ∫₀ᶻ exp(−t²) dt of every element."""
-    return special.erf(z) if _is_numpy(z) else _tensorflow(z).math.erf(z)
+    return _special().erf(z) if _is_numpy(z) else _tensorflow(z).math.erf(z)
 
 
 def logistic(z: Any) -> Any:
     """1/(1 + e⁻ᶻ) of every element."""
-    return special.expit(z) if _is_numpy(z) else _tensorflow(z).sigmoid(z)
+    return _special().expit(z) if _is_numpy(z) else _tensorflow(z).sigmoid(z)
+
+
+def _special() -> Any:
+    from scipy import special  # only where it is needed: it takes time and memory to import
+
+    return special
 
 
 def solved(matrix: Any, right: Any) -> Any:
