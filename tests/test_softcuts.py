@@ -413,6 +413,12 @@ class TestDiagnoses:
         assert found.basin == pytest.approx((found.scan.cuts[0], place), abs=0.4)
         assert "driven away" in str(found)
 
+    def test_an_optimum_at_the_edge_is_said_to_be_there(self, events, diagnoses):
+        (found,) = diagnose(events, Sigmoid(), "s/sqrt(b)", np.linspace(12.0, 18.0, 20))
+        assert found.optimum.cut == 12.0
+        assert "12.00, at the edge of the range" in str(found)
+        assert not any("at the edge" in str(inside) for inside in diagnoses.values())
+
     def test_sigmoid_has_no_dead_zone_with_cross_entropy(self, diagnoses):
         found = diagnoses["sigmoid", "cross entropy"]
         assert found.dead == found.zero_in_float32 == 0

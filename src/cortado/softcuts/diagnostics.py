@@ -94,9 +94,11 @@ class Diagnosis:
     def sentences(self) -> list[str]:
         """The numbers in words, one sentence each."""
         side = "above" if self.bias > 0 else "below"
+        ends = self.scan.cuts.min(), self.scan.cuts.max()
+        edge = "at the edge of the range, " if self.optimum.cut in ends else ""
         return [
             (
-                f"{self.relaxation}, {self.loss.symbol}: the best cut is {self.optimum.cut:.2f}, "
+                f"{self.relaxation}, {self.loss.symbol}: the best cut is {self.optimum.cut:.2f}, {edge}"
                 f"{abs(self.bias):.2f} {side} the best hard cut; "
                 f"a hard cut there has {100 * self.kept:.1f} % of the best significance."
             ),
